@@ -79,7 +79,7 @@ async def render_http_exception(request: Request, error: Exception) -> Response:
     return ApiJson(body, status_code=error.status_code, headers=error.headers)
 
 
-async def render_unexpected(request: Request, error: Exception) -> Response:
+def render_unexpected(request: Request, error: Exception) -> Response:
     """An error nobody foresaw: logged whole, answered without details."""
     ERRORS.labels("http", "internal").inc()
     log.error("request_crashed", path=request.url.path, error=str(error), exc_info=error)
@@ -104,13 +104,13 @@ class RequestContext:
             request_id = uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        status = 500
+        status, started_answering = 500, False
         started = time.perf_counter()
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started_answering
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started_answering = message["status"], True
                 present = {key.lower() for key, _ in message.get("headers", [])}
                 extra = [(k, v) for k, v in SECURITY_HEADERS.items() if k not in present]
                 if REQUEST_ID_HEADER.encode() not in present:
@@ -125,6 +125,10 @@ class RequestContext:
         ):
             try:
                 await self.app(scope, receive, send_with_headers)
+            except Exception as error:
+                if started_answering:
+                    raise
+                await render_unexpected(Request(scope), error)(scope, receive, send_with_headers)
             finally:
                 seconds = time.perf_counter() - started
                 route = scope.get("route")
@@ -218,7 +222,6 @@ def build_app(
         exception_handlers={
             KuraError: render_error,
             HTTPException: render_http_exception,
-            Exception: render_unexpected,
         },
         lifespan=lifespan or nothing,
     )

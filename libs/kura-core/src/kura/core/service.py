@@ -76,7 +76,7 @@ class Service:
         tasks: list[asyncio.Task[Any]] = []
         if server is not None and listening is not None:
             tasks.append(asyncio.create_task(server.serve(sockets=[listening]), name="http"))
-            while not server.started and not tasks[0].done():
+            while not server.started and not tasks[0].done():  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.005)
         if self.grpc is not None:
             await self.grpc.start()
@@ -93,7 +93,7 @@ class Service:
                 await told
 
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
-        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         log.info("service_stopping", name=self.name)
         stopping.cancel()
         with contextlib.suppress(TimeoutError):
@@ -133,7 +133,7 @@ class Service:
         listening.listen(2048)
         listening.setblocking(False)
         server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined,method-assign]
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
         return server, listening
 

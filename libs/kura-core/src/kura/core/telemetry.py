@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -68,8 +68,8 @@ def _json(_: Any, __: str, event: Any) -> str:
     return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def configure_logging(*, service: str, level: str, log_format: str) -> None:
-    """Send structured events, also those of libraries, to standard error."""
+def configure_logging(*, service: str, level: str, log_format: str, stream: TextIO | None = None) -> None:
+    """Send structured events, also those of libraries, to `stream` (standard error)."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -98,7 +98,7 @@ def configure_logging(*, service: str, level: str, log_format: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
