@@ -167,7 +167,7 @@ class AccessService:
         links = content.get("links", {}) if isinstance(content, dict) else None
         if not isinstance(links, dict) or not isinstance(content.get("data"), list):
             raise AccessServiceUnavailable
-        return content
+        return dict(content)
 
 
 @dataclass(frozen=True, kw_only=True)

