@@ -102,7 +102,9 @@ PROVIDER: Final = Table(
     Column("uuid", UUID(as_uuid=True), primary_key=True, server_default=func.gen_random_uuid()),
     Column("name", String(256), nullable=False),
     Column("type", String(50), nullable=False),
-    Column("customer_id", Integer, ForeignKey("public.api_customer.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column(
+        "customer_id", Integer, ForeignKey("public.api_customer.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
     Column("authentication_id", Integer, ForeignKey("public.api_providerauthentication.id"), index=True),
     Column("billing_source_id", Integer, ForeignKey("public.api_providerbillingsource.id"), index=True),
     Column("infrastructure_id", Integer, index=True),

@@ -374,9 +374,7 @@ COST_SUMMARY_BY_PROJECT: Final = _ui(
 COST_SUMMARY_BY_NODE: Final = _ui(
     "cost_summary_by_node_p", *_names("node"), *_documents(*UNWRITTEN_DOCUMENTS), indexes=("node",)
 )
-POD_SUMMARY: Final = _ui(
-    "pod_summary_p", *_resources(), *_measures(*POD_MEASURES), *_documents(*UNWRITTEN_DOCUMENTS)
-)
+POD_SUMMARY: Final = _ui("pod_summary_p", *_resources(), *_measures(*POD_MEASURES), *_documents(*UNWRITTEN_DOCUMENTS))
 POD_SUMMARY_BY_PROJECT: Final = _ui(
     "pod_summary_by_project_p",
     *_names("namespace"),
@@ -701,9 +699,7 @@ TENANT_SETTINGS: Final = Table(
     _timestamp("updated_timestamp", default_now=True),
     CheckConstraint("id = 1", name="single_row"),
     CheckConstraint("data_retention_months between 3 and 120", name="data_retention_months"),
-    CheckConstraint(
-        "cost_type in ('unblended_cost', 'calculated_amortized_cost', 'blended_cost')", name="cost_type"
-    ),
+    CheckConstraint("cost_type in ('unblended_cost', 'calculated_amortized_cost', 'blended_cost')", name="cost_type"),
 )
 
 ENABLED_CURRENCY: Final = Table(

@@ -1,0 +1,1 @@
+"""Tables, migrations per tenant, tenancy, leases and the object store."""

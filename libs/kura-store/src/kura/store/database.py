@@ -1,0 +1,229 @@
+"""One PostgreSQL as one role sees it: pooled transactions, tenant transactions, Arrow connections.
+
+Every error of the drivers leaves here as a KuraError (see `errors`). Inside a transaction the SQLAlchemy exceptions
+can still be caught.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi
+import psycopg2
+from sqlalchemy import Connection, create_engine, exc, make_url, text
+from sqlalchemy.pool import QueuePool
+
+from kura.core.errors import DatabaseUnavailable, InvalidData, KuraError
+from kura.store.errors import DatabaseError, translated
+from kura.store.tables.tenant import PLACEHOLDER
+from kura.store.tenancy import quoted, schema_name_checked
+
+if TYPE_CHECKING:
+    from adbc_driver_manager.dbapi import Connection as ArrowConnection
+    from psycopg2.extensions import connection as Psycopg2Connection
+
+# A silent network cut is noticed after about half a minute, not after two hours.
+KEEPALIVE: Final = {
+    "connect_timeout": "10",
+    "keepalives": "1",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "30000",
+}
+RECYCLE_SECONDS: Final = 1800
+
+
+class Database:
+    """A pool of connections. Thread-safe; closed by `close()` or as a context manager.
+
+    A caller waits at most `wait_seconds` for a free connection, then gets DatabaseUnavailable. The server ends
+    statements after `statement_seconds`, waits for locks `lock_seconds`, and ends transactions that do nothing for
+    `idle_seconds`; None leaves the server's own setting.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        wait_seconds: float = 10.0,
+        statement_seconds: float | None = None,
+        lock_seconds: float | None = 30.0,
+        idle_seconds: float | None = 300.0,
+        application_name: str = "kura",
+        read_only: bool = False,
+    ) -> None:
+        self._url = make_url(url).set(drivername="postgresql+psycopg2")
+        self._connect_args = KEEPALIVE | {
+            "application_name": application_name,
+            "options": _options(
+                statement_timeout=statement_seconds,
+                lock_timeout=lock_seconds,
+                idle_in_transaction_session_timeout=idle_seconds,
+                default_transaction_read_only=read_only,
+            ),
+        }
+        self._engine = create_engine(
+            self._url,
+            connect_args=self._connect_args,
+            poolclass=QueuePool,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=wait_seconds,
+            pool_pre_ping=True,
+            pool_recycle=RECYCLE_SECONDS,
+            pool_use_lifo=True,
+        )
+
+    @property
+    def url(self) -> str:
+        """A libpq URL, with its password: never log it."""
+        return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    @property
+    def _url_with_settings(self) -> str:
+        url = self._url.set(drivername="postgresql").update_query_dict(self._connect_args)
+        return url.render_as_string(hide_password=False)
+
+    @property
+    def in_use(self) -> int:
+        """Connections that are lent out now."""
+        pool = self._engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
+
+    @contextmanager
+    def begin(self, *, snapshot: bool = False, statement_seconds: float | None = None) -> Iterator[Connection]:
+        """One transaction: committed at the end of the block, rolled back when it raises.
+
+        With `snapshot` all its statements see one state of the database (repeatable read).
+        """
+        with translating(), self._engine.connect() as connection:
+            if snapshot:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                if statement_seconds is not None:
+                    limit = f"{int(statement_seconds * 1000)}ms"
+                    connection.execute(text("select set_config('statement_timeout', :limit, true)"), {"limit": limit})
+                yield connection
+
+    @contextmanager
+    def tenant(
+        self, schema: str, *, snapshot: bool = False, statement_seconds: float | None = None
+    ) -> Iterator[Connection]:
+        """A transaction of one tenant.
+
+        The tables of `kura.store.tables.tenant` mean this schema; unqualified names in SQL text find this schema
+        first, then public. Both end with the transaction, nothing stays on the pooled connection.
+        """
+        with self.begin(snapshot=snapshot, statement_seconds=statement_seconds) as connection:
+            yield in_schema(connection, schema)
+
+    @contextmanager
+    def adbc(self, schema: str | None = None) -> Iterator[ArrowConnection]:
+        """One transaction on an Arrow connection of its own: committed at the end of the block, else rolled back.
+
+        With `schema`, unqualified names find that tenant first, as in `tenant()`.
+        """
+        path = f"{quoted(schema_name_checked(schema))}, public" if schema is not None else None
+        with (
+            translating(),
+            adbc_driver_postgresql.dbapi.connect(self._url_with_settings) as connection,
+        ):
+            if path is not None:
+                with connection.cursor() as cursor:
+                    cursor.execute("select set_config('search_path', $1, true)", (path,))
+                    cursor.fetchall()
+            yield connection
+            connection.commit()
+
+    def dedicated(self) -> Psycopg2Connection:
+        """A connection outside the pool in autocommit mode, for LISTEN and session locks. The caller closes it."""
+        with translating():
+            connection = psycopg2.connect(self._url_with_settings)
+            connection.autocommit = True
+            return connection
+
+    def ping(self) -> None:
+        """Return if the database answers, else raise DatabaseUnavailable."""
+        with self.begin() as connection:
+            connection.execute(text("select 1"))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def in_schema(connection: Connection, schema: str) -> Connection:
+    """The same transaction, where the tables of `kura.store.tables.tenant` mean `schema`."""
+    checked = schema_name_checked(schema)
+    connection.execute(text("select set_config('search_path', :path, true)"), {"path": f"{quoted(checked)}, public"})
+    return connection.execution_options(schema_translate_map={PLACEHOLDER: checked})
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Errors of SQLAlchemy, psycopg2 and ADBC that leave this block become KuraErrors."""
+    try:
+        yield
+    except exc.SQLAlchemyError as error:
+        raise translate(error) from error
+    except psycopg2.Error as error:
+        raise translate(error) from error
+    except adbc_driver_manager.Error as error:
+        raise translate(error) from error
+
+
+def translate(error: Exception) -> KuraError:
+    """The KuraError that a driver's error means."""
+    if isinstance(error, exc.TimeoutError):
+        return DatabaseUnavailable("No connection to the database became free in time.")
+    if isinstance(error, exc.DBAPIError):
+        if error.connection_invalidated:
+            return DatabaseUnavailable()
+        return translate(error.orig) if isinstance(error.orig, psycopg2.Error) else DatabaseError(str(error.orig))
+    if isinstance(error, psycopg2.Error):
+        return _translate_psycopg2(error)
+    if isinstance(error, adbc_driver_manager.Error):
+        return _translate_adbc(error)
+    return DatabaseError(f"{type(error).__name__}: {error}")
+
+
+def _translate_psycopg2(error: psycopg2.Error) -> KuraError:
+    if error.pgcode is None and not isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)):
+        kind = InvalidData if isinstance(error, psycopg2.DataError) else DatabaseError
+        return kind(str(error))
+    return translated(error.pgcode, str(error), constraint=error.diag.constraint_name or "")
+
+
+def _translate_adbc(error: adbc_driver_manager.Error) -> KuraError:
+    status = error.status_code
+    if not error.sqlstate and status not in (
+        adbc_driver_manager.AdbcStatusCode.IO,
+        adbc_driver_manager.AdbcStatusCode.TIMEOUT,
+    ):
+        invalid = status in (
+            adbc_driver_manager.AdbcStatusCode.INVALID_DATA,
+            adbc_driver_manager.AdbcStatusCode.INTEGRITY,
+        )
+        return (InvalidData if invalid else DatabaseError)(str(error))
+    return translated(error.sqlstate, str(error))
+
+
+def _options(**settings: float | bool | None) -> str:
+    """libpq's `options`: server settings of the session; numbers are seconds."""
+    words = []
+    for name, value in settings.items():
+        if value is True:
+            words.append(f"-c {name}=on")
+        elif value is not None and value is not False:
+            words.append(f"-c {name}={int(value * 1000)}ms")
+    return " ".join(words)
