@@ -74,6 +74,8 @@ TENANT_TABLE: Final = Table(
     SHARED,
     Column("id", Integer, Identity(), primary_key=True),
     Column("schema_name", String(63), nullable=False, unique=True),
+    # "penalty", "large", "rate_limited": which queues the tenant's tasks go to (tasks-and-queues §1.3, §4.2).
+    Column("flags", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     _timestamp("date_created", default_now=True),
     _timestamp("date_updated", default_now=True),
 )
