@@ -1,0 +1,1 @@
+"""All of Kura in one process, and the command line."""

@@ -1,0 +1,193 @@
+"""Reports for people: options become query parameters, the nested answer becomes a flat table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from kura.single_pod.client import Query
+from kura.single_pod.problems import CommandError
+
+REPORTS = {
+    "openshift costs": "what clusters, projects and nodes cost",
+    "openshift compute": "CPU: used, requested, limit, capacity",
+    "openshift memory": "memory: used, requested, limit, capacity",
+    "openshift volumes": "persistent volumes: used, requested, capacity",
+    "openshift network": "data in and out",
+    "openshift gpu": "GPUs and what they cost",
+    "openshift resources virtual-machines": "one row per virtual machine, by month",
+}
+"""The reports that need nothing but clusters; those of clouds are reached by their path in the same way."""
+
+MEASURES = {
+    "usage": "usage",
+    "request": "request",
+    "limit": "limit",
+    "capacity": "capacity",
+    "data_transfer_in": "data in",
+    "data_transfer_out": "data out",
+    "gpu_count": "GPUs",
+    "gpu_memory": "GPU memory",
+}
+"""Fields of a row that are amounts, in the order of columns, with their headings."""
+
+OWN_FIELDS = frozenset({"date", "values"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRequest:
+    """One report as asked for on the command line."""
+
+    path: str
+    group_by: Sequence[str] = ()
+    filters: Sequence[str] = ()
+    excludes: Sequence[str] = ()
+    order_by: Sequence[str] = ()
+    start: date | None = None
+    end: date | None = None
+    days: int | None = None
+    month: int | None = None
+    resolution: str | None = None
+    limit: int | None = None
+    delta: str | None = None
+    currency: str | None = None
+
+    def query(self) -> Query:
+        """Parameters of the HTTP API (read-api §2)."""
+        pairs: list[tuple[str, str]] = []
+        for text in self.group_by:
+            key, _, value = text.partition("=")
+            pairs.append((f"group_by[{key}]", value or "*"))
+        for name, texts in (("filter", self.filters), ("exclude", self.excludes)):
+            for text in texts:
+                key, found, value = text.partition("=")
+                if not found or not key:
+                    raise CommandError(
+                        f"--{name} {text}: write it as key=value, for example --{name} project=shop.", status=2
+                    )
+                pairs.append((f"{name}[{key}]", value))
+        for text in self.order_by:
+            key, _, direction = text.replace("=", ":").rpartition(":")
+            if direction not in ("asc", "desc"):
+                key, direction = text, "desc"
+            pairs.append((f"order_by[{key}]", direction))
+        pairs += self._time()
+        if self.resolution:
+            pairs.append(("filter[resolution]", self.resolution))
+        if self.limit is not None:
+            pairs.append(("filter[limit]" if self.group_by else "limit", str(self.limit)))
+        if self.delta:
+            pairs.append(("delta", self.delta))
+        if self.currency:
+            pairs.append(("currency", self.currency))
+        return pairs
+
+    def _time(self) -> list[tuple[str, str]]:
+        ways = [self.start is not None or self.end is not None, self.days is not None, self.month is not None]
+        if sum(ways) > 1:
+            raise CommandError("Give one of --start/--end, --days and --month.", status=2)
+        if self.days is not None:
+            if self.days not in (10, 30, 90):
+                raise CommandError("--days is 10, 30 or 90; for another span use --start and --end.", status=2)
+            return [("filter[time_scope_units]", "day"), ("filter[time_scope_value]", f"-{self.days}")]
+        if self.month is not None:
+            if self.month not in (0, 1, 2):
+                raise CommandError("--month is 0 (this month), 1 (the last) or 2 (the one before).", status=2)
+            return [("filter[time_scope_units]", "month"), ("filter[time_scope_value]", f"-{self.month + 1}")]
+        if ways[0]:
+            if self.start is None or self.end is None:
+                raise CommandError("Give both --start and --end, as YYYY-MM-DD.", status=2)
+            return [("start_date", self.start.isoformat()), ("end_date", self.end.isoformat())]
+        return []
+
+
+def report_path(words: Sequence[str]) -> str:
+    """`openshift compute` or `openshift/compute` → `/reports/openshift/compute/`."""
+    parts = [part for word in words for part in word.strip("/").split("/") if part]
+    if len(parts) < 2:
+        known = "\n".join(f"  {name:<38} {what}" for name, what in REPORTS.items())
+        raise CommandError(f"Which report? For example:\n{known}", status=2)
+    return f"/reports/{'/'.join(parts)}/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One column of amounts."""
+
+    heading: str
+    units: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlatReport:
+    """A report as rows of keys and amounts; amounts the report does not have are None."""
+
+    keys: Sequence[str]
+    measures: Sequence[Measure]
+    rows: Sequence[tuple[tuple[str, ...], tuple[float | None, ...]]]
+    total: tuple[float | None, ...]
+
+
+@dataclass
+class _Collected:
+    amounts: dict[tuple[str, ...], dict[str, float]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+
+
+def flatten(answer: Mapping[str, Any], *, by_date: bool) -> FlatReport:
+    """The nested answer as rows; without `by_date` the dates of a group are added up, and order is by first date."""
+    levels = [key.split(":", 1)[-1] if key.startswith("tag:") else key for key in answer["meta"].get("group_by", {})]
+    keys = levels
+    collected = _Collected()
+    for bucket in answer["data"]:
+        for labels, row in _leaves(bucket, ()):
+            named = labels or tuple(str(row[key]) for key in keys if key in row)
+            place = (str(bucket["date"]), *named) if by_date else named
+            amounts = collected.amounts.setdefault(place, {})
+            for name, value, units in _amounts(row):
+                amounts[name] = amounts.get(name, 0.0) + value
+                if units:
+                    collected.units[name] = units
+    if not keys and by_date:
+        for bucket in answer["data"]:
+            collected.amounts.setdefault((str(bucket["date"]),), {})
+
+    total = {name: value for name, value, _ in _amounts(answer["meta"].get("total", {}))}
+    present = {name for amounts in collected.amounts.values() for name in amounts} or set(total)
+    order = [name for name in [*MEASURES, "cost", "distributed"] if name in present]
+    headings = MEASURES | {"cost": "cost", "distributed": "cost, distributed"}
+    return FlatReport(
+        keys=["date", *keys] if by_date else keys,
+        measures=[Measure(heading=headings[name], units=collected.units.get(name, "")) for name in order],
+        rows=[(place, tuple(amounts.get(name) for name in order)) for place, amounts in collected.amounts.items()],
+        total=tuple(total.get(name) for name in order),
+    )
+
+
+def _leaves(found: Mapping[str, Any], labels: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Every row below one date, with its labels from the outermost group inwards."""
+    if "values" in found:
+        for row in found["values"]:
+            yield labels, row
+        return
+    for name, items in found.items():
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            continue
+        for item in items:
+            label = next((str(value) for key, value in item.items() if not isinstance(value, (list, dict))), name)
+            yield from _leaves(item, (*labels, label))
+
+
+def _amounts(row: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
+    for name in MEASURES:
+        inner = row.get(name)
+        if isinstance(inner, Mapping) and isinstance(inner.get("value"), (int, float)):
+            yield name, float(inner["value"]), str(inner.get("units") or "")
+    cost = row.get("cost")
+    if isinstance(cost, Mapping):
+        for name, member in (("cost", "total"), ("distributed", "distributed")):
+            inner = cost.get(member)
+            if isinstance(inner, Mapping) and isinstance(inner.get("value"), (int, float)):
+                yield name, float(inner["value"]), str(inner.get("units") or "")
