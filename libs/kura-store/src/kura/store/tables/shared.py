@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Date,
     DateTime,
     ForeignKey,
@@ -133,7 +134,7 @@ PROVIDER_INFRASTRUCTURE_MAP: Final = Table(
     ),
 )
 
-# source_ref and cluster id of an OpenShift source: authentication -> credentials -> cluster_id.
+# source_ref is the cluster id of an OpenShift source, null for clouds; the database computes it.
 SOURCES: Final = Table(
     "api_sources",
     SHARED,
@@ -144,6 +145,7 @@ SOURCES: Final = Table(
     Column("name", String(256), nullable=False),
     Column("source_type", String(50), nullable=False),
     Column("authentication", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("source_ref", Text, Computed("authentication -> 'credentials' ->> 'cluster_id'", persisted=True)),
     Column("billing_source", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     Column("offset", BigInteger, nullable=False, server_default=text("0")),
     Column("account_id", String(150)),
@@ -157,9 +159,11 @@ SOURCES: Final = Table(
     _timestamp("updated_timestamp", default_now=True),
 )
 Index(
-    "api_sources_org_cluster_ix",
+    "api_sources_cluster_key",
     SOURCES.c.org_id,
-    SOURCES.c.authentication["credentials"]["cluster_id"].astext,
+    SOURCES.c.source_ref,
+    unique=True,
+    postgresql_where=text("source_ref is not null and not pending_delete"),
 )
 
 EXCHANGE_RATE_DICTIONARY: Final = Table(

@@ -1,0 +1,23 @@
+"""Tables of the public schema, roles, and the functions that make tenants and partitions."""
+
+from pathlib import Path
+
+from kura.store.migrations.sql import run_file
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+HERE = Path(__file__).parent
+
+
+def upgrade() -> None:
+    run_file(HERE / "0001_roles.sql")
+    run_file(HERE / "0001_tables.sql")
+    run_file(HERE / "0001_views.sql")
+    run_file(HERE / "0001_functions.sql")
+
+
+def downgrade() -> None:
+    raise NotImplementedError("Migrations go forward; restore a backup to go back.")
