@@ -1,0 +1,1 @@
+"""Parquet to summary rows to PostgreSQL."""

@@ -1,0 +1,245 @@
+"""The SQL engine of a run: DuckDB in memory, with limits, spilling to a directory, and no way out.
+
+The engine sees only what it is given: Arrow tables and data sets that are registered under a name. It can open no file,
+load no extension and change none of its limits. Values are bound as parameters; SQL text comes from this package alone.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from kura.core.errors import Cancelled, InvalidData, KuraError, TransientError, Unavailable
+
+MEBIBYTE = 2**20
+SMALLEST_MEMORY = 128 * MEBIBYTE
+BATCH_ROWS = 65_536
+
+MACROS = (
+    # A JSON object as a list of (key, value).
+    """CREATE MACRO label_entries(labels VARCHAR) AS CAST(
+        list_zip(json_keys(labels), json_extract_string(labels, '$.*')) AS STRUCT(key VARCHAR, value VARCHAR)[]
+    )""",
+    # The same as JSON text without spaces and with sorted keys: equal maps have equal texts.
+    """CREATE MACRO labels_text(entries STRUCT(key VARCHAR, value VARCHAR)[]) AS
+        CAST(to_json(map_from_entries(list_sort(entries))) AS VARCHAR)""",
+    # Several maps in one, the later wins.
+    """CREATE MACRO merged_labels(maps VARCHAR[]) AS labels_text(map_entries(list_reduce(
+        list_transform(maps, lambda labels: map_from_entries(label_entries(labels))),
+        lambda weak, strong: map_concat(weak, strong)
+    )))""",
+)
+
+
+class OutOfSpace(TransientError):
+    """The engine has neither memory nor spill space left for this run."""
+
+    code = "engine_out_of_space"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineLimits:
+    """What one run may use."""
+
+    memory_bytes: int
+    threads: int
+    spill_directory: Path
+    spill_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Rows inside one engine, under the name the engine gave them."""
+
+    engine: Engine
+    name: str
+
+    def to_arrow(self) -> pa.Table:
+        return self.to_reader().read_all()
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        return self.engine.reader(self.name)
+
+    def to_pylist(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.to_arrow().to_pylist()
+        return rows
+
+    def count(self) -> int:
+        return int(self.engine.query(f'SELECT count(*) FROM "{self.name}"').fetchall()[0][0])
+
+    def drop(self) -> None:
+        """Give the memory back. The relation must not be used afterwards."""
+        self.engine.query(f'DROP TABLE "{self.name}"')
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One named SQL statement. Its inputs are the table names it reads, its `$names` are bound values."""
+
+    name: str
+    text: str
+
+
+@cache
+def statement(name: str) -> Statement:
+    """The statement of the file `<name>.sql` beside the steps."""
+    text = resources.files("kura.aggregator.steps").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return Statement(name, text.strip().removesuffix(";"))
+
+
+class Engine:
+    """One DuckDB instance. Not for several threads at once, except `interrupt`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._relations = 0
+        self._interrupted = False
+
+    @classmethod
+    @contextmanager
+    def open(cls, limits: EngineLimits) -> Iterator[Engine]:
+        """An empty engine within `limits`; its spill files are gone afterwards."""
+        with tempfile.TemporaryDirectory(prefix="kura-engine-", dir=limits.spill_directory) as spill:
+            config: dict[str, str | bool | int | float | list[str]] = {
+                "memory_limit": f"{max(limits.memory_bytes, SMALLEST_MEMORY)}B",
+                "threads": limits.threads,
+                "temp_directory": spill,
+                "preserve_insertion_order": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "allow_community_extensions": False,
+            }
+            if limits.spill_bytes is not None:
+                config["max_temp_directory_size"] = f"{limits.spill_bytes}B"
+            connection = duckdb.connect(":memory:", config=config)
+            try:
+                connection.execute("SET TimeZone = 'UTC'")
+                for macro in MACROS:
+                    connection.execute(macro)
+                connection.execute("SET python_enable_replacements = false")
+                connection.execute("SET enable_external_access = false")
+                connection.execute("SET lock_configuration = true")
+                yield cls(connection)
+            finally:
+                connection.close()
+
+    def table(self, rows: pa.Table) -> Relation:
+        """Make an Arrow table readable."""
+        return self._registered(rows)
+
+    def dataset(self, dataset: ds.Dataset) -> Relation:
+        """Make a data set readable; only the columns and row groups a statement needs are read."""
+        return self._registered(dataset)
+
+    def compute(self, step: Statement, params: Mapping[str, Any] | None = None, **inputs: Relation) -> Relation:
+        """Run one statement and keep its rows. `inputs`: what its table names stand for."""
+        name = self._new_name(step.name)
+        self._run(f'CREATE TEMP TABLE "{name}" AS {self._bound(step, inputs)}', params)
+        return Relation(self, name)
+
+    def view(self, step: Statement, **inputs: Relation) -> Relation:
+        """The same without keeping the rows: the statement runs when the relation is read."""
+        name = self._new_name(step.name)
+        self._run(f'CREATE TEMP VIEW "{name}" AS {self._bound(step, inputs)}', None)
+        return Relation(self, name)
+
+    def query(self, text: str, params: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
+        return self._run(text, params)
+
+    def reader(self, name: str) -> pa.RecordBatchReader:
+        """The rows of a relation, computed while they are read."""
+        if self._interrupted:
+            raise Cancelled
+        try:
+            return self._connection.sql(f'FROM "{name}"').to_arrow_reader(BATCH_ROWS)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise translated(error) from error
+
+    def interrupt(self) -> None:
+        """Stop the statement that runs now and every later one; for another thread."""
+        self._interrupted = True
+        self._connection.interrupt()
+
+    def _registered(self, source: Any) -> Relation:
+        name = self._new_name("given")
+        self._connection.register(name, source)
+        return Relation(self, name)
+
+    def _new_name(self, base: str) -> str:
+        self._relations += 1
+        return f"{base}_{self._relations}"
+
+    @staticmethod
+    def _bound(step: Statement, inputs: Mapping[str, Relation]) -> str:
+        if not inputs:
+            return step.text
+        given = ", ".join(f'"{name}" AS NOT MATERIALIZED (FROM "{rel.name}")' for name, rel in inputs.items())
+        return f"WITH {given} SELECT * FROM (\n{step.text}\n)"
+
+    def _run(self, text: str, params: Mapping[str, Any] | None) -> duckdb.DuckDBPyConnection:
+        if self._interrupted:
+            raise Cancelled
+        try:
+            return self._connection.execute(text, dict(params)) if params else self._connection.execute(text)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise translated(error) from error
+
+
+def translated(error: Exception) -> KuraError:
+    """The KuraError that says what a DuckDB or Arrow error means here."""
+    match error:
+        case duckdb.InterruptException():
+            return Cancelled()
+        case duckdb.OutOfMemoryException():
+            return OutOfSpace(str(error))
+        case (
+            duckdb.ConversionException()
+            | duckdb.OutOfRangeException()
+            | duckdb.InvalidInputException()
+            | pa.ArrowInvalid()
+            | pa.ArrowTypeError()
+        ):
+            return InvalidData(str(error))
+        case duckdb.IOException() | OSError():
+            return Unavailable(str(error))
+        case _:
+            return KuraError(str(error))
+
+
+def container_memory_bytes(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Memory this container may use: the cgroup's limit, else that of the machine."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        text = _text(root / name)
+        if text.isdigit():
+            return min(int(text), machine)
+    return machine
+
+
+def container_cpus(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Whole processors this container may use, at least one."""
+    available = len(os.sched_getaffinity(0))
+    quota, period = [*_text(root / "cpu.max").split(), "", ""][:2]
+    if not quota:
+        quota, period = _text(root / "cpu/cpu.cfs_quota_us"), _text(root / "cpu/cpu.cfs_period_us")
+    if quota.isdigit() and period.isdigit() and int(period) > 0:
+        return max(1, min(available, int(quota) // int(period)))
+    return max(1, available)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,3 @@
+SELECT DISTINCT namespace AS project
+FROM pod_daily
+WHERE namespace IS NOT NULL

@@ -1,0 +1,42 @@
+"""Tags of the summary rows and the mapping of child keys to parents (ocp-pipeline §11)."""
+
+from __future__ import annotations
+
+from kura.aggregator.engine import Relation, statement
+
+
+def pod_tags(pod_rows: Relation, enabled_keys: list[str]) -> Relation:
+    """T(pod): where which label value was seen.
+
+    In      Pod rows of the range; the enabled OpenShift keys
+    Out     distinct key, value, namespace, node
+    Rule    only maps that hold an enabled key are taken apart, then with all their keys
+    Errors  none
+    Source  ocp-pipeline §11.1
+    """
+    return pod_rows.engine.compute(statement("pod_tags"), {"enabled": enabled_keys}, pod_rows=pod_rows)
+
+
+def volume_tags(storage_rows: Relation, enabled_keys: list[str]) -> Relation:
+    """T(volume): the same for volumes.
+
+    In      Storage rows of the range; the enabled OpenShift keys
+    Out     distinct key, value, namespace, node; node is null where no pod used the volume
+    Rule    as for pods
+    Errors  none
+    Source  ocp-pipeline §11.1
+    """
+    return storage_rows.engine.compute(statement("volume_tags"), {"enabled": enabled_keys}, storage_rows=storage_rows)
+
+
+def mapped_labels(label_maps: Relation, tag_mapping: Relation) -> Relation:
+    """Label maps under the names of their parent keys.
+
+    In      distinct labels (JSON text); child, parent
+    Out     labels, mapped; one row per map that holds a child key
+    Rule    a child whose parent is present is removed, any other is renamed (P8); of two children of one parent the
+            longer key wins, among equally long ones the greater
+    Errors  none
+    Source  ocp-pipeline §11.4, decision P8; example E10
+    """
+    return label_maps.engine.compute(statement("mapped_labels"), label_maps=label_maps, tag_mapping=tag_mapping)
