@@ -43,7 +43,8 @@ def acquire(connection: Connection, name: str, *, owner: str, seconds: float) ->
         },
         where=or_(LEASE.c.owner.is_(None), LEASE.c.owner == owner, LEASE.c.expires_at <= NOW),
     )
-    return connection.scalar(taken.returning(LEASE.c.token))
+    token: int | None = connection.scalar(taken.returning(LEASE.c.token))
+    return token
 
 
 def renew(connection: Connection, name: str, *, token: int, seconds: float) -> bool:

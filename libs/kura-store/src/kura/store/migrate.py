@@ -45,16 +45,16 @@ def migrate(owner_url: str) -> Migrated:
 
     Errors: DatabaseUnavailable, or TransientError when a table or another migration keeps it waiting too long.
     """
-    with Database(owner_url, pool_size=2, lock_seconds=LOCK_SECONDS, application_name="kura-migrate") as database:
-        with _only_run(database):
-            changed = []
-            if _upgrade(database, tree="shared", schema="public"):
-                changed.append("public")
-            with database.begin() as connection:
-                connection.execute(text(f"create schema if not exists {quoted(TEMPLATE_SCHEMA)}"))
-            with database.begin() as connection:
-                schemas = [TEMPLATE_SCHEMA, *tenant_schemas(connection)]
-            changed += [schema for schema in schemas if _upgrade(database, tree="tenant", schema=schema)]
+    database = Database(owner_url, pool_size=2, lock_seconds=LOCK_SECONDS, application_name="kura-migrate")
+    with database, _only_run(database):
+        changed = []
+        if _upgrade(database, tree="shared", schema="public"):
+            changed.append("public")
+        with database.begin() as connection:
+            connection.execute(text(f"create schema if not exists {quoted(TEMPLATE_SCHEMA)}"))
+        with database.begin() as connection:
+            schemas = [TEMPLATE_SCHEMA, *tenant_schemas(connection)]
+        changed += [schema for schema in schemas if _upgrade(database, tree="tenant", schema=schema)]
     return Migrated(
         revision=head("shared"), tenant_revision=head("tenant"), schemas=1 + len(schemas), changed=tuple(changed)
     )

@@ -1,4 +1,4 @@
-"""Monthly partitions (tasks-and-queues §7). Rows of `partitioned_tables` stand for partitions; a trigger does the DDL."""
+"""Monthly partitions (tasks-and-queues §7): a row of `partitioned_tables` stands for one, a trigger does the DDL."""
 
 from __future__ import annotations
 
