@@ -106,6 +106,11 @@ class Kura:
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._request("POST", API + path, json=dict(body)).json()
 
+    def add_cluster(self, *, name: str, cluster_id: str) -> Any:
+        """Register an OpenShift source."""
+        credentials = {"credentials": {"cluster_id": cluster_id}}
+        return self.post("/sources/", {"name": name, "source_type": "OCP", "authentication": credentials})
+
     def delete(self, path: str) -> None:
         self._request("DELETE", API + path)
 
@@ -125,6 +130,14 @@ class Kura:
             return self._http.get("/readyz", timeout=5.0).status_code == 200
         except httpx.HTTPError:
             return False
+
+    def readiness(self) -> dict[str, Any]:
+        """What /readyz says; it answers also when something is broken."""
+        try:
+            answer: dict[str, Any] = self._http.get("/readyz", timeout=10.0).json()
+        except httpx.HTTPError as error:
+            raise CommandError(f"No Kura answers at {self.url}.", hint="Start one with `kura up`.") from error
+        return answer
 
     def upload(self, path: Path, *, tell: Callable[[int], None] = lambda size: None) -> str:
         """Send one payload; returns its request id. Only a 202 counts as accepted."""

@@ -90,5 +90,5 @@ def generate_payloads(
         f"{len(made)} payloads, {rows:,} rows, {size / 1e6:.1f} MB in {out_dir}/ ({took(time.monotonic() - started)})."
     )
     for cluster_id, name in clusters.items():
-        out().print(f"  cluster {name}: kura source add {cluster_id} --name {name}")
+        out().print(f"  cluster {name}: kura source add {name} --cluster-id {cluster_id}")
     out().print(f"Send them: kura upload {out_dir} --add-source --wait")

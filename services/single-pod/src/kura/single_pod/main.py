@@ -252,8 +252,10 @@ def migrate(
 
 @source_cli.command("add")
 def source_add(
-    cluster_id: Annotated[str, typer.Argument(help="The cluster's id, as its operator sends it.")],
-    name: Annotated[str | None, typer.Option(help="Name to show; default: the cluster id.")] = None,
+    name: Annotated[str, typer.Argument(help="Name to show.")],
+    cluster_id: Annotated[
+        str | None, typer.Option(help="The cluster's id, as its operator sends it; default: NAME is the id.")
+    ] = None,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -262,23 +264,16 @@ def source_add(
 
     Uploads that came earlier wait and are taken in now.
 
-    Example: `kura source add 4ab2c3d4-0000-4000-8000-000000000001 --name production`
+    Example: `kura source add production --cluster-id 8f9ad0c5-7d1c-4c5b-9d0f-0d1f9a3f6a55`
     """
     from kura.single_pod.tables import out, print_json
 
     with _connect(url, data_dir) as kura:
-        made = kura.post(
-            "/sources/",
-            {
-                "name": name or cluster_id,
-                "source_type": "OCP",
-                "authentication": {"credentials": {"cluster_id": cluster_id}},
-            },
-        )
+        made = kura.add_cluster(name=name, cluster_id=cluster_id or name)
     if as_json:
         print_json(made)
     else:
-        out().print(f"Source {made['id']} ({made['name']}) added, provider {made['uuid']}.")
+        out().print(f"Source {made['id']} ({made['name']}) added, uuid {made['uuid']}.")
 
 
 @source_cli.command("list")
@@ -292,7 +287,7 @@ def source_list(url: UrlOption = None, data_dir: DataDirOption = None, as_json: 
         print_json(sources)
         return
     if not sources:
-        say("No sources yet. Add one: `kura source add CLUSTER_ID --name NAME`.")
+        say("No sources yet. Add one: `kura source add NAME --cluster-id ID`.")
         return
     rows = [
         {

@@ -166,7 +166,7 @@ def upload_files(
     unknown = any(result.get("reason_code") == "unknown_cluster" for result in undone)
     raise CommandError(
         f"{len(undone)} of {len(results)} uploads are not visible.",
-        hint="Register the cluster: `kura source add CLUSTER_ID`; the upload is taken in then."
+        hint="Register the cluster: `kura source add NAME --cluster-id ID`; the upload is taken in then."
         if unknown
         else "The reasons are in the table; `kura uploads` shows later states.",
     )
