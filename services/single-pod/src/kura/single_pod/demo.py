@@ -234,7 +234,8 @@ def _tell_how_to_go_on(facts: Mapping[str, Any], endpoints: Endpoints, data_dir:
     for name, seconds in facts["seconds"].items():
         console.print(f"  {name:<10} {took(seconds)}")
     console.print(
-        f"{facts['rows_ingested']:,} rows were visible {took(facts['seconds_upload_to_visible'])} after their upload began."
+        f"{facts['rows_ingested']:,} rows were visible {took(facts['seconds_upload_to_visible'])} "
+        "after their upload began."
     )
     console.print()
     if not running:

@@ -69,10 +69,7 @@ def add_missing_sources(kura: Kura, clusters: Mapping[str, str]) -> int:
     known = {str(source.get("source_ref")) for source in kura.pages("/sources/")}
     missing = [(cluster_id, name) for cluster_id, name in clusters.items() if cluster_id not in known]
     for cluster_id, name in missing:
-        kura.post(
-            "/sources/",
-            {"name": name, "source_type": "OCP", "authentication": {"credentials": {"cluster_id": cluster_id}}},
-        )
+        kura.add_cluster(name=name, cluster_id=cluster_id)
     return len(missing)
 
 
