@@ -30,7 +30,7 @@ UNKNOWN_KEY_PAUSE_SECONDS = 10.0  # how often unknown key ids may cause a fetch
 FOREIGN_KEY_HEADERS = ("jwk", "jku", "x5u", "x5c", "crit")
 ORG_ADMIN_ROLE = "org-admin"
 
-_ACCOUNT = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
+_ACCOUNT = re.compile(r"^(?!\.+$)[A-Za-z0-9._-]{1,128}$")
 
 
 class KeysUnavailable(Unavailable):
