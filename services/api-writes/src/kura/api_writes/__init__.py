@@ -1,0 +1,1 @@
+"""The write gateway: uploads, sources, cost models, settings; primary database."""

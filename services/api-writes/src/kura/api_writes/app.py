@@ -1,0 +1,88 @@
+"""The write gateway's application, built from what it needs; alone and inside the single process the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from kura.api_writes.config import SourceSettings, UploadSettings
+from kura.api_writes.receiving import Limits
+from kura.api_writes.routes.ingress import INGRESS_PREFIXES, Ingress
+from kura.api_writes.routes.sources import SourceWrites
+from kura.core.errors import KuraError
+from kura.core.http import build_app as build_http_app
+from kura.core.http import is_open_path
+from kura.core.identity import IdentityProvider
+from kura.core.telemetry import get_logger
+from kura.store.database import Database
+from kura.store.objects import ObjectStore
+
+log = get_logger(__name__)
+
+PROBE_KEY = "probes/write-gateway"
+
+
+def build_app(
+    *,
+    database: Database,
+    objects: ObjectStore,
+    identity: IdentityProvider,
+    uploads: UploadSettings | None = None,
+    sources: SourceSettings | None = None,
+    more_routes: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """All routes that change something, and the upload address with its GETs."""
+    uploads = uploads or UploadSettings()
+    sources = sources or SourceSettings()
+    writers = ThreadPoolExecutor(uploads.upload_writers, thread_name_prefix="upload")
+    ingress = Ingress(
+        database=database,
+        objects=objects,
+        identity=identity,
+        limits=Limits(
+            file_bytes=uploads.upload_max_bytes,
+            total_seconds=uploads.upload_seconds,
+            idle_seconds=uploads.upload_idle_seconds,
+        ),
+        writers=writers,
+        schema_suffix=sources.schema_suffix,
+    )
+    source_writes = SourceWrites(database=database, schema_suffix=sources.schema_suffix)
+
+    async def ready() -> Mapping[str, str | None]:
+        checks = {"database": database.ping, "object_store": lambda: objects.exists(PROBE_KEY)}
+        outcomes = await asyncio.gather(*(asyncio.to_thread(_trouble, check) for check in checks.values()))
+        return dict(zip(checks, outcomes, strict=True))
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        writers.shutdown(wait=True)
+
+    return build_http_app(
+        service="api-writes",
+        routes=[*ingress.routes(), *source_writes.routes(), *more_routes],
+        ready=ready,
+        identity=identity,
+        is_open=is_open,
+        lifespan=lifespan,
+    )
+
+
+def is_open(path: str) -> bool:
+    """Paths that need no API identity: probes of the gateway, and the upload address, which reads identity itself."""
+    return path in ("/", "/api/ingress/ready") or is_open_path(path) or path.startswith(INGRESS_PREFIXES)
+
+
+def _trouble(check: Callable[[], object]) -> str | None:
+    """What is wrong with a dependency, in words; None when nothing is."""
+    try:
+        check()
+    except (KuraError, OSError) as error:
+        return str(error) or type(error).__name__
+    return None

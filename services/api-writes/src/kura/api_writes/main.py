@@ -1,0 +1,55 @@
+"""Start the write gateway on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import typer
+
+from kura.api_writes.app import build_app
+from kura.api_writes.config import Settings
+from kura.core.identity_provider import identity_provider
+from kura.core.service import Service, configure
+from kura.store.database import Database
+from kura.store.objects import ObjectStore
+
+cli = typer.Typer(add_completion=False, help="The write gateway: uploads, sources, cost models, settings.")
+
+
+@cli.command()
+def serve() -> None:
+    """Serve until SIGTERM. Settings come from the environment; see docs/configuration.md."""
+    settings = Settings.from_env(os.environ)
+    configure(settings, service="api-writes")
+    asyncio.run(run(settings))
+
+
+async def run(settings: Settings) -> None:
+    """Wire the gateway to its database and object store, run it, close both."""
+    objects = ObjectStore.from_settings(settings)
+    with Database(
+        settings.database_url.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        wait_seconds=settings.database_wait_seconds,
+        application_name="kura-api-writes",
+    ) as database:
+        app = build_app(
+            database=database,
+            objects=objects,
+            identity=identity_provider(settings),
+            uploads=settings,
+            sources=settings,
+        )
+        service = Service(
+            name="api-writes",
+            app=app,
+            http_host=settings.http_host,
+            http_port=settings.http_port,
+            shutdown_seconds=settings.shutdown_seconds,
+        )
+        await service.run()
+
+
+if __name__ == "__main__":
+    cli()
