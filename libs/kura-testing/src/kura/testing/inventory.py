@@ -298,7 +298,9 @@ def _pods(
         for place in range(profile.pods_per_node):
             on_platform = node.role != "worker" or place < daemons or not users
             if node.role == "master" and place < 2 and platform:
-                namespace = platform[0] if platform[0].name == "openshift-kube-apiserver" else platform[place % len(platform)]
+                namespace = (
+                    platform[0] if platform[0].name == "openshift-kube-apiserver" else platform[place % len(platform)]
+                )
             elif on_platform:
                 namespace = everywhere[place % len(everywhere)]
             else:
@@ -426,7 +428,12 @@ def _volumes(
     stateful = [pod for pod in pods if pod.workload_type == "statefulset"] or list(pods)
     volumes = [
         _volume(
-            machine.pod.namespace, machine.pod, machine.claim, machine.disk_bytes, storage_class="ocs-virtualization", rng=rng
+            machine.pod.namespace,
+            machine.pod,
+            machine.claim,
+            machine.disk_bytes,
+            storage_class="ocs-virtualization",
+            rng=rng,
         )
         for machine in machines[: profile.pvcs]
     ]
@@ -436,7 +443,9 @@ def _volumes(
         unused = number % 20 == 19  # bound, but mounted by no pod
         claim = f"backup-{number}" if unused else f"data{round_ or ''}-{owner.name}"
         capacity = int(rng.choice([1, 5, 10, 20, 50, 100])) * GIB
-        volumes.append(_volume(owner.namespace, None if unused else owner, claim, capacity, storage_class="gp3-csi", rng=rng))
+        volumes.append(
+            _volume(owner.namespace, None if unused else owner, claim, capacity, storage_class="gp3-csi", rng=rng)
+        )
     return volumes
 
 

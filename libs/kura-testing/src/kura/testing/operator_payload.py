@@ -23,7 +23,16 @@ from kura.testing.archives import (
     payload_bytes,
     report_row,
 )
-from kura.testing.inventory import Cluster, Inventory, Pod, build_inventory, clusters, label_cell, pod_suffix, random_uuid4
+from kura.testing.inventory import (
+    Cluster,
+    Inventory,
+    Pod,
+    build_inventory,
+    clusters,
+    label_cell,
+    pod_suffix,
+    random_uuid4,
+)
 from kura.testing.profiles import PROFILES, ClusterProfile
 from kura.testing.report_columns import COLUMNS, FILE_PREFIXES, OPTIMIZATION_REPORTS
 
@@ -139,9 +148,10 @@ def _upload(
     for report, count in rows.items():
         parts = -(-sizes[report] // limit_bytes) if split else 1
         for part in range(parts):
+            month_and_part = f"{day:%Y%m}{part if parts > 1 else ''}"
             files.append(
                 _File(
-                    name=f"{manifest_id}-{FILE_PREFIXES[report]}-{day:%Y%m}{part if parts > 1 else ''}.{len(files)}.csv",
+                    name=f"{manifest_id}-{FILE_PREFIXES[report]}-{month_and_part}.{len(files)}.csv",
                     report=report,
                     first_row=count * part // parts,
                     end_row=count * (part + 1) // parts,
@@ -253,13 +263,17 @@ class _Report:
         return np.random.default_rng([*self.seed, hour, len(type(self).__name__)])
 
 
-def _pods_of_day(inventory: Inventory, profile: ClusterProfile, seed: Sequence[int]) -> tuple[list[Pod], list[Pod], np.ndarray]:
+def _pods_of_day(
+    inventory: Inventory, profile: ClusterProfile, seed: Sequence[int]
+) -> tuple[list[Pod], list[Pod], np.ndarray]:
     """Pods before and after the day's replacements, and the hour at which each place changes."""
     rng = np.random.default_rng([*seed, 7])
     chance = rng.random(len(inventory.pods))
     changes = rng.integers(1, HOURS_PER_DAY, len(inventory.pods))
-    before = [_renamed(pod, [*seed[:2], seed[2] - 1], place) if pod.stateless and profile.churn else pod
-              for place, pod in enumerate(inventory.pods)]
+    before = [
+        _renamed(pod, [*seed[:2], seed[2] - 1], place) if pod.stateless and profile.churn else pod
+        for place, pod in enumerate(inventory.pods)
+    ]
     after = [
         _renamed(pod, seed, place) if pod.stateless and chance[place] < profile.churn else before[place]
         for place, pod in enumerate(inventory.pods)
@@ -317,7 +331,9 @@ class _PodUsage(_Report):
         cpu = np.minimum(self.cpu * busy, self.cpu_limit) * SECONDS_PER_HOUR
         memory = self.memory * (0.55 + 0.35 * rng.random(count)) * SECONDS_PER_HOUR
         names = pc.if_else(pa.array(self.changes > hour), self.names, self.new_names)
-        return _join(_hour_dates(self.day, hour), names, _decimals(cpu), self.cpu_requests, _decimals(memory), self.rest)
+        return _join(
+            _hour_dates(self.day, hour), names, _decimals(cpu), self.cpu_requests, _decimals(memory), self.rest
+        )
 
 
 class _StorageUsage(_Report):
@@ -334,7 +350,9 @@ class _StorageUsage(_Report):
                 f"{volume.capacity_bytes * SECONDS_PER_HOUR:.6f},{volume.request_bytes * SECONDS_PER_HOUR:.6f},"
             )
         self.heads = _texts(heads)
-        self.labels = _texts([f",{label_cell(volume.labels)},{label_cell(volume.claim_labels)}\n" for volume in volumes])
+        self.labels = _texts(
+            [f",{label_cell(volume.labels)},{label_cell(volume.claim_labels)}\n" for volume in volumes]
+        )
 
     def hour(self, hour: int) -> pa.StringArray:
         share = self.used + 0.01 * self.random(hour).random(len(self.used))
@@ -376,7 +394,8 @@ class _VmUsage(_Report):
                 f",0.000000,0.000000,{machine.memory_bytes:.6f},{machine.memory_bytes * SECONDS_PER_HOUR:.6f},"
             )
             tails.append(
-                f",rootdisk,Block,{machine.claim},{machine.disk_bytes * SECONDS_PER_HOUR:.6f},{label_cell(machine.labels)}\n"
+                f",rootdisk,Block,{machine.claim},{machine.disk_bytes * SECONDS_PER_HOUR:.6f},"
+                f"{label_cell(machine.labels)}\n"
             )
         self.heads, self.middles, self.tails = _texts(heads), _texts(middles), _texts(tails)
 
@@ -436,7 +455,9 @@ class _RosContainer(_Quarters):
         self.lines = _texts([self._names(pod) for pod in pods])
         shapes: dict[tuple[float, float, int, int], int] = {}
         for pod in pods:
-            shapes.setdefault((pod.cpu_request, pod.cpu_limit, pod.memory_request_bytes, pod.memory_limit_bytes), len(shapes))
+            shapes.setdefault(
+                (pod.cpu_request, pod.cpu_limit, pod.memory_request_bytes, pod.memory_limit_bytes), len(shapes)
+            )
         self.shape_of_pod = np.array(
             [shapes[pod.cpu_request, pod.cpu_limit, pod.memory_request_bytes, pod.memory_limit_bytes] for pod in pods]
         )

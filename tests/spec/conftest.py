@@ -1,0 +1,1 @@
+"""The worked examples of the specification. `reference` is found through `pythonpath` of pyproject.toml."""

@@ -1,0 +1,63 @@
+"""Inventory tables, filled before any aggregation (ocp-payload §6.13, D4)."""
+
+from collections.abc import Iterable, Sequence
+
+from reference.csv_reports import Row
+from reference.daily import largest
+from reference.labels import label_json, read_label_json
+
+
+def nodes(pods_daily: Sequence[Row], node_labels: Iterable[Row]) -> list[Row]:
+    """One row per (node, resource_id) that ran pods, with or without labels."""
+    label_maps: dict[str, list[dict[str, str]]] = {}
+    for row in node_labels:
+        label_maps.setdefault(str(row["node"]), []).append(read_label_json(str(row["node_labels"])))
+
+    groups: dict[tuple[str, str | None], list[Row]] = {}
+    for pod in pods_daily:
+        if pod["node"] in (None, ""):
+            continue
+        resource_id = pod["resource_id"]
+        assert resource_id is None or isinstance(resource_id, str)
+        groups.setdefault((str(pod["node"]), resource_id), []).append(pod)
+
+    found = []
+    for (node, resource_id), pods in groups.items():
+        maps = label_maps.get(node, [])
+        greatest = max((label_json(labels) for labels in maps), default=None)
+        architecture = read_label_json(greatest).get("kubernetes_io_arch")
+        found.append(
+            {
+                "node": node,
+                "resource_id": resource_id,
+                "node_capacity_cpu_cores": largest(pod["node_capacity_cpu_cores"] for pod in pods),
+                "node_role": role(pods, maps),
+                "architecture": architecture.lower() if architecture is not None else None,
+            }
+        )
+    return found
+
+
+def role(pods: Sequence[Row], label_maps: Sequence[dict[str, str]]) -> str:
+    """The reported role; an empty one counts as missing and is derived."""
+    reported = largest(pod.get("node_role") for pod in pods if pod.get("node_role") != "")
+    if reported is not None:
+        return str(reported)
+    if any(pod["namespace"] == "openshift-kube-apiserver" for pod in pods):
+        return "master"
+    if any(labels.get("node_role_kubernetes_io") == "infra" for labels in label_maps):
+        return "infra"
+    return "worker"
+
+
+def claims(storage_daily: Iterable[Row]) -> dict[tuple[object, object], object]:
+    """(persistentvolume, persistentvolumeclaim) → csi_volume_handle."""
+    found: dict[tuple[object, object], object] = {}
+    for row in storage_daily:
+        key = (row["persistentvolume"], row["persistentvolumeclaim"])
+        found[key] = found.get(key) or row.get("csi_volume_handle")
+    return found
+
+
+def projects(pods_daily: Iterable[Row]) -> set[object]:
+    return {row["namespace"] for row in pods_daily}
