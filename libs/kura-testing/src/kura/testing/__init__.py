@@ -1,0 +1,1 @@
+"""Fakes, table builders, private servers, and the generators of operator payloads."""
