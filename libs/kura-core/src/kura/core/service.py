@@ -19,10 +19,9 @@ from starlette.types import ASGIApp
 
 from kura.core.config import ServiceSettings
 from kura.core.telemetry import configure_error_tracking, configure_logging, configure_tracing, get_logger
+from kura.core.wire import LimitedHttp
 
 log = get_logger(__name__)
-
-BODY_LIMIT_HEADERS = 64 * 1024
 
 
 class GrpcServer(Protocol):
@@ -122,7 +121,7 @@ class Service:
             lifespan="on",
             timeout_keep_alive=75,
             timeout_graceful_shutdown=int(self.shutdown_seconds) or 1,
-            h11_max_incomplete_event_size=BODY_LIMIT_HEADERS,
+            http=LimitedHttp,
             server_header=False,
             loop="asyncio",
         )
