@@ -218,8 +218,6 @@ class Worker(Generic[Tools]):
             if error.retry:
                 return _failed(claim, kind, error.code, str(error))
             return Ended(outcome=Outcome.DEAD, code=error.code, error=str(error))
-        except TimeoutError:
-            return _failed(claim, kind, Deadline.code, f"not finished in {kind.timeout_seconds if kind else 0:g} s")
         except Exception as error:
             # Unforeseen, so it may pass: the attempts are counted.
             log.error("task_crashed", error=str(error), exc_info=error)
@@ -239,7 +237,7 @@ class Worker(Generic[Tools]):
                 return
             if beating.done():
                 beating.result()
-            raise TimeoutError
+            raise Deadline(f"not finished in {timeout_seconds:g} seconds")
         finally:
             for task in (working, beating):
                 task.cancel()

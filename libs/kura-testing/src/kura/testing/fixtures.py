@@ -3,4 +3,5 @@
 pytest_plugins = [
     "kura.testing.postgres",
     "kura.testing.objects",
+    "kura.testing.brokers",
 ]
