@@ -7,7 +7,7 @@ can still be caught.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import adbc_driver_manager
@@ -79,6 +79,7 @@ class Database:
             pool_recycle=RECYCLE_SECONDS,
             pool_use_lifo=True,
         )
+        self._idle_arrow_connections: list[ArrowConnection] = []
 
     @property
     def url(self) -> str:
@@ -126,19 +127,37 @@ class Database:
     def adbc(self, schema: str | None = None) -> Iterator[ArrowConnection]:
         """One transaction on an Arrow connection of its own: committed at the end of the block, else rolled back.
 
-        With `schema`, unqualified names find that tenant first, as in `tenant()`.
+        With `schema`, unqualified names find that tenant first, as in `tenant()`. Connections are kept for the next
+        caller, since a new one has to learn every table again; cursors must be closed within the block.
         """
-        path = f"{quoted(schema_name_checked(schema))}, public" if schema is not None else None
-        with (
-            translating(),
-            adbc_driver_postgresql.dbapi.connect(self._url_with_settings) as connection,
-        ):
-            if path is not None:
-                with connection.cursor() as cursor:
-                    cursor.execute("select set_config('search_path', $1, true)", (path,))
-                    cursor.fetchall()
-            yield connection
-            connection.commit()
+        path = f"{quoted(schema_name_checked(schema))}, public" if schema is not None else '"$user", public'
+        with translating():
+            connection = self._arrow_connection(path)
+            try:
+                yield connection
+                connection.commit()
+                connection.adbc_connection.set_autocommit(True)
+            except BaseException:
+                with suppress(adbc_driver_manager.Error, RuntimeError):
+                    connection.close()
+                raise
+            self._idle_arrow_connections.append(connection)
+
+    def _arrow_connection(self, path: str) -> ArrowConnection:
+        """A connection in a transaction: one that was kept and still lives, or a new one."""
+        while self._idle_arrow_connections:
+            connection = self._idle_arrow_connections.pop()
+            try:
+                connection.adbc_connection.set_autocommit(False)
+                _set_search_path(connection, path)
+            except (adbc_driver_manager.Error, RuntimeError):
+                with suppress(adbc_driver_manager.Error, RuntimeError):
+                    connection.close()
+            else:
+                return connection
+        connection = adbc_driver_postgresql.dbapi.connect(self._url_with_settings)
+        _set_search_path(connection, path)
+        return connection
 
     def dedicated(self) -> Psycopg2Connection:
         """A connection outside the pool in autocommit mode, for LISTEN and session locks. The caller closes it."""
@@ -153,6 +172,9 @@ class Database:
             connection.execute(text("select 1"))
 
     def close(self) -> None:
+        while self._idle_arrow_connections:
+            with suppress(adbc_driver_manager.Error, RuntimeError):
+                self._idle_arrow_connections.pop().close()
         self._engine.dispose()
 
     def __enter__(self) -> Database:
@@ -167,6 +189,12 @@ def in_schema(connection: Connection, schema: str) -> Connection:
     checked = schema_name_checked(schema)
     connection.execute(text("select set_config('search_path', :path, true)"), {"path": f"{quoted(checked)}, public"})
     return connection.execution_options(schema_translate_map={PLACEHOLDER: checked})
+
+
+def _set_search_path(connection: ArrowConnection, path: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("select set_config('search_path', $1, true)", (path,))
+        cursor.fetchall()
 
 
 @contextmanager
