@@ -1,0 +1,11 @@
+"""Which gateway answers a request: reads go to the read gateway, all else to the write gateway."""
+
+from __future__ import annotations
+
+UPLOAD_PREFIXES = ("/api/ingress", "/r/insights/platform/ingress")
+"""The upload address is the write gateway's whatever the method."""
+
+
+def is_read(method: str, path: str) -> bool:
+    """Whether the read gateway answers this request (design §7)."""
+    return method in ("GET", "HEAD", "OPTIONS") and not path.startswith(UPLOAD_PREFIXES)
