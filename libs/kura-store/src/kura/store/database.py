@@ -145,8 +145,11 @@ class Database:
 
     def _arrow_connection(self, path: str) -> ArrowConnection:
         """A connection in a transaction: one that was kept and still lives, or a new one."""
-        while self._idle_arrow_connections:
-            connection = self._idle_arrow_connections.pop()
+        while True:
+            try:
+                connection = self._idle_arrow_connections.pop()
+            except IndexError:
+                break
             try:
                 connection.adbc_connection.set_autocommit(False)
                 _set_search_path(connection, path)
@@ -155,9 +158,9 @@ class Database:
                     connection.close()
             else:
                 return connection
-        connection = adbc_driver_postgresql.dbapi.connect(self._url_with_settings)
-        _set_search_path(connection, path)
-        return connection
+        opened: ArrowConnection = adbc_driver_postgresql.dbapi.connect(self._url_with_settings)
+        _set_search_path(opened, path)
+        return opened
 
     def dedicated(self) -> Psycopg2Connection:
         """A connection outside the pool in autocommit mode, for LISTEN and session locks. The caller closes it."""

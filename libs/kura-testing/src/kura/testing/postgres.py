@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
 import psycopg2
 import pytest
 from psycopg2 import sql
@@ -117,12 +116,13 @@ class PostgresServer:
             connection.autocommit = True
             cursor = connection.cursor()
             cursor.execute(
-                "select datname, (pg_stat_file('base/' || oid || '/PG_VERSION')).modification < now() - interval '1 day'"
+                "select datname,"
+                " (pg_stat_file('base/' || oid || '/PG_VERSION')).modification < now() - interval '1 day'"
                 " from pg_database where datname ~ '^(test_|template_kura_)'"
             )
             for name, is_old in cursor.fetchall():
                 is_template = name.startswith(_TEMPLATE)
-                killed = not is_template and not psutil.pid_exists(int(name.split("_")[1]))
+                killed = not is_template and not _is_alive(int(name.split("_")[1]))
                 if killed or (is_template and is_old and _migrations_digest() not in name):
                     cursor.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
@@ -130,6 +130,16 @@ class PostgresServer:
         with closing(psycopg2.connect(self.embedded.url(SUPERUSER, "postgres"))) as connection:
             connection.autocommit = True
             connection.cursor().execute(statement)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _add_tenant(urls: DatabaseUrls) -> None:
