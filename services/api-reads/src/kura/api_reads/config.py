@@ -1,0 +1,56 @@
+"""Settings of the read gateway."""
+
+from __future__ import annotations
+
+from kura.core.config import (
+    DatabaseSettings,
+    GrpcSettings,
+    IdentitySettings,
+    ReplicaSettings,
+    ServiceSettings,
+    SettingsGroup,
+    setting,
+)
+
+
+class ReportSettings(SettingsGroup):
+    """What reports may ask and how long they may take."""
+
+    report_max_groups: int = setting(
+        3, "KURA_REPORT_MAX_GROUPS", "Most group_by keys one report may have; the reference allows 2.", ge=1, le=4
+    )
+    report_seconds: float = setting(
+        60.0, "KURA_REPORT_SECONDS", "Time one database statement of a report may take before 504.", gt=0
+    )
+    report_cache_bytes: int = setting(
+        64 * 2**20, "KURA_REPORT_CACHE_BYTES", "Memory for finished answers in one process; 0 keeps none.", ge=0
+    )
+    retain_months: int = setting(
+        4,
+        "RETAIN_NUM_MONTHS",
+        "Months of data that are kept and can be asked for; the default leaves the choice to the tenant's setting.",
+        ge=1,
+    )
+
+
+class TenantSettings(SettingsGroup):
+    """How the schema of a tenant is named."""
+
+    schema_suffix: str = setting(
+        "",
+        "SCHEMA_SUFFIX",
+        "Appended to the organisation id when its schema is named.",
+        pattern=r"^[A-Za-z0-9_]{0,20}$",
+    )
+
+
+class Settings(
+    ServiceSettings,
+    GrpcSettings,
+    DatabaseSettings,
+    ReplicaSettings,
+    IdentitySettings,
+    ReportSettings,
+    TenantSettings,
+):
+    """Everything the read gateway reads from its environment."""

@@ -1,0 +1,57 @@
+"""Start the read gateway on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import typer
+
+from kura.api_reads.app import build_app, build_gateway
+from kura.api_reads.config import Settings
+from kura.core.identity_provider import identity_provider
+from kura.core.service import Service, configure
+from kura.store.database import Database
+
+cli = typer.Typer(add_completion=False, help="The read gateway: reports, tags, lists.")
+
+
+@cli.command()
+def serve() -> None:
+    """Serve until SIGTERM. Settings come from the environment; see docs/configuration.md."""
+    settings = Settings.from_env(os.environ)
+    configure(settings, service="api-reads")
+    asyncio.run(run(settings))
+
+
+async def run(settings: Settings) -> None:
+    """Wire the gateway to its databases, run it, close them."""
+    replica_url = settings.replica_url or settings.database_url
+    with (
+        _database(settings, replica_url.get_secret_value()) as reader,
+        _database(settings, settings.database_url.get_secret_value()) as primary,
+    ):
+        gateway = build_gateway(reader=reader, primary=primary, reports=settings, schema_suffix=settings.schema_suffix)
+        service = Service(
+            name="api-reads",
+            app=build_app(gateway=gateway, identity=identity_provider(settings)),
+            http_host=settings.http_host,
+            http_port=settings.http_port,
+            shutdown_seconds=settings.shutdown_seconds,
+        )
+        await service.run()
+
+
+def _database(settings: Settings, url: str) -> Database:
+    return Database(
+        url,
+        pool_size=settings.database_pool_size,
+        wait_seconds=settings.database_wait_seconds,
+        statement_seconds=settings.report_seconds,
+        application_name="kura-api-reads",
+        read_only=True,
+    )
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,350 @@
+"""The JSON answer of a report: nesting into dates and groups, labels, objects of a row, meta (read-api §3.3, §4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kura.api_reads.reports.parameters import TAG, Parameters
+from kura.api_reads.reports.rows import Row, Rows, shown_name
+
+Json = dict[str, Any]
+Pack = Callable[[Row], Json]
+
+UNALLOCATED = frozenset({"Platform unallocated", "Worker unallocated", "GPU unallocated"})
+UNATTRIBUTED = frozenset({"Storage unattributed", "Network unattributed"})
+DEFAULT_PREFIXES = ("openshift-", "kube-")
+MEMBERS = ("raw", "markup", "usage", "total")
+DISTRIBUTED_MEMBERS = (
+    "platform_distributed",
+    "worker_unallocated_distributed",
+    "network_unattributed_distributed",
+    "storage_unattributed_distributed",
+    "gpu_unallocated_distributed",
+)
+MIG_PART = re.compile(r"(\d*)(.*)")
+
+
+# -------------------------------------------------------------------------------------------------------- one row
+
+
+def amount(value: Any, units: str | None) -> Json:
+    return {"value": None if value is None else float(value), "units": units}
+
+
+def _costs(row: Row, currency: str) -> Json:
+    return {
+        "infrastructure": {member: amount(row[f"infra_{member}"], currency) for member in MEMBERS},
+        "supplementary": {member: amount(row[f"sup_{member}"], currency) for member in MEMBERS},
+        "cost": {member: amount(row[f"cost_{member}"], currency) for member in MEMBERS},
+    }
+
+
+def _costs_by_project(row: Row, currency: str) -> Json:
+    packed = _costs(row, currency)
+    packed["cost"] |= {member: amount(row[f"cost_{member}"], currency) for member in DISTRIBUTED_MEMBERS}
+    packed["cost"]["distributed"] = amount(row["cost_total_distributed"], currency)
+    return packed
+
+
+def _inventory(row: Row, units: str, count_units: str | None) -> Json:
+    """usage, request and capacity with what of them was unused (read-api §4.3)."""
+    capacity = {
+        **amount(row["capacity"], units),
+        "unused": float(row["capacity_unused"]),
+        "unused_percent": float(row["capacity_unused_percent"]),
+        "count": float(row["capacity_count"]),
+    }
+    if count_units is not None:
+        capacity["count_units"] = count_units
+    return {
+        "usage": amount(row["usage"], units),
+        "request": {
+            **amount(row["request"], units),
+            "unused": float(row["request_unused"]),
+            "unused_percent": float(row["request_unused_percent"]),
+        },
+        "capacity": capacity,
+    }
+
+
+def _pods(read: Rows, *, with_score: bool) -> Callable[[Row, str], Json]:
+    report = read.plan.report
+    units, capacity = report.units["usage"], report.capacity
+    count_units = capacity.count_units if capacity is not None and "node" not in read.plan.groups else None
+
+    def pack(row: Row, currency: str) -> Json:
+        packed = _costs(row, currency) | _inventory(row, units, count_units)
+        packed["cost"]["distributed"] = amount(row["cost_total_distributed"], currency)
+        packed["limit"] = amount(row["limit"], units)
+        packed["score"] = score(row, currency) if with_score else {}
+        return packed
+
+    return pack
+
+
+def score(row: Row, currency: str) -> Json:
+    return {
+        "usage_efficiency_percent": int(row["usage_efficiency_percent"]),
+        "wasted_cost": amount(row["wasted_cost"], currency),
+    }
+
+
+def _volumes(read: Rows) -> Callable[[Row, str], Json]:
+    report = read.plan.report
+    count_units = report.capacity.count_units if report.capacity is not None else None
+
+    def pack(row: Row, currency: str) -> Json:
+        return (
+            _costs(row, currency)
+            | _inventory(row, report.units["usage"], count_units)
+            | {
+                "persistent_volume_claim": row["persistent_volume_claim"] or [],
+                "storage_class": row["storage_class"] or [],
+            }
+        )
+
+    return pack
+
+
+def _network(read: Rows) -> Callable[[Row, str], Json]:
+    units = read.plan.report.units
+
+    def pack(row: Row, currency: str) -> Json:
+        packed = _costs(row, currency)
+        return packed | {name: amount(row[name], unit) for name, unit in units.items()}
+
+    return pack
+
+
+def _gpu(read: Rows) -> Callable[[Row, str], Json]:
+    units = read.plan.report.units
+
+    def pack(row: Row, currency: str) -> Json:
+        return _costs(row, currency) | {
+            "gpu_memory": amount(row["gpu_memory"], units["gpu_memory"]),
+            "gpu_count": {"value": int(row["gpu_count"]), "units": units["gpu_count"]},
+        }
+
+    return pack
+
+
+def _mig(row: Row, currency: str) -> Json:
+    """`3g.40gb` is 3 compute slices of kind `g` and 40 `gb` of memory (read-api-fields §3.9)."""
+    compute, _, memory = (row["mig_profile"] or "").partition(".")
+    return {
+        "compute": _number_and_unit(compute),
+        "memory": _number_and_unit(memory),
+        "mig_slice_count": int(row["mig_slice_count"]),
+        "gpu_max_slices": int(row["gpu_max_slices"]),
+    }
+
+
+def _number_and_unit(text: str) -> Json:
+    found = MIG_PART.fullmatch(text)
+    digits, unit = found.groups() if found else ("", text)
+    return {"value": int(digits) if digits else None, "units": unit}
+
+
+def _virtual_machines(read: Rows) -> Callable[[Row, str], Json]:
+    units = read.plan.report.units
+
+    def pack(row: Row, currency: str) -> Json:
+        packed = _costs_by_project(row, currency) | {
+            "request": {
+                "cpu": amount(row["request_cpu"], units["request_cpu"]),
+                "memory": amount(row["request_memory"], units["request_memory"]),
+            }
+        }
+        if "vm_name" in row:
+            packed |= {name: row[name] for name in ("cluster", "node", "project")}
+            packed |= {"storage": storage_of(row), "tags": tags_of(row)}
+        return packed
+
+    return pack
+
+
+def storage_of(row: Row) -> list[Json]:
+    return [{**volume, "usage_units": "GiB-Mo"} for volume in row["storage"] or []]
+
+
+def tags_of(row: Row) -> list[Json]:
+    """Label maps of a virtual machine as keys with all their values."""
+    values: dict[str, set[str]] = {}
+    for labels in row["tags"] or []:
+        for key, value in labels.items():
+            values.setdefault(key, set()).add(str(value))
+    return [{"key": key, "values": sorted(found)} for key, found in sorted(values.items())]
+
+
+def packer_of(read: Rows, parameters: Parameters) -> Callable[[Row, str], Json]:
+    """What turns a flat row of this report into its nested objects."""
+    match read.plan.report.shape:
+        case "costs":
+            return _costs
+        case "costs_by_project":
+            return _costs_by_project
+        case "pods":
+            return _pods(read, with_score=shows_score(parameters))
+        case "volumes":
+            return _volumes(read)
+        case "network":
+            return _network(read)
+        case "gpu":
+            return _gpu(read)
+        case "mig":
+            return _mig
+        case "virtual_machines":
+            return _virtual_machines(read)
+    raise AssertionError(read.plan.report.shape)
+
+
+def shows_score(parameters: Parameters) -> bool:
+    """A score makes no sense by tag or by several groups (read-api-fields §3.5)."""
+    tagged = any(key.startswith(TAG) for key in (*parameters.groups, *(part.key for part in parameters.filters)))
+    return not tagged and len(parameters.groups) < 2
+
+
+def classification(label: str, categories: Sequence[str]) -> str:
+    """What kind of namespace a project row is (read-api §4.4)."""
+    if label in categories:
+        return f"category_{label}"
+    if label.startswith(DEFAULT_PREFIXES) or label == "openshift":
+        return "default"
+    if label in UNALLOCATED:
+        return "unallocated"
+    if label in UNATTRIBUTED:
+        return "unattributed"
+    return "project"
+
+
+# -------------------------------------------------------------------------------------------------------- nesting
+
+
+def pack_dates(read: Rows, ordered: Mapping[str, list[Row]], parameters: Parameters) -> list[Json]:
+    """Every bucket of the range, ascending, with its rows nested by group."""
+    pack = packer_of(read, parameters)
+    keys = {shown_name(key): key for key in read.plan.row_keys if key != "cost_group"}
+    with_clusters = read.plan.report.shape != "mig" or read.plan.ranking is not None
+    dates: list[Json] = []
+    for bucket in read.plan.scope.buckets():
+        packed = [_packed(row, keys, pack, read, parameters, with_clusters) for row in ordered.get(bucket, [])]
+        dates.append({"date": bucket, **_nested(packed, read.names)})
+    return dates
+
+
+def _packed(
+    row: Row,
+    keys: Mapping[str, str],
+    pack: Callable[[Row, str], Json],
+    read: Rows,
+    parameters: Parameters,
+    with_clusters: bool,
+) -> Json:
+    packed: Json = {"date": row["date"]}
+    packed |= {name: row[name] or f"No-{key.removeprefix(TAG)}" for name, key in keys.items()}
+    if with_clusters:
+        packed |= {"source_uuid": row["source_uuid"], "clusters": row["clusters"]}
+    packed |= pack(row, parameters.currency)
+    if "delta_value" in row:
+        percent = row["delta_percent"]
+        packed["delta_value"] = float(row["delta_value"])
+        packed["delta_percent"] = None if percent is None else float(percent)
+    if "project" in keys:
+        packed |= _project_extras(row, packed["project"], read, parameters)
+    return packed
+
+
+def _project_extras(row: Row, label: str, read: Rows, parameters: Parameters) -> Json:
+    """classification, cost group and default_project (read-api §3.5 side effects, §4.4)."""
+    ranking = read.plan.ranking
+    others, filled = row.get("others", False), row.get("filled", False)
+    extras: Json = {}
+    if others:
+        extras["classification"] = "category" if parameters.categories else None
+    elif filled:
+        extras["classification"] = None
+    else:
+        extras["classification"] = classification(label, parameters.categories)
+    if read.plan.report.cost_groups:
+        extras["cost_group"] = None if others else row["cost_group"]
+    if ranking is not None and ranking.others:
+        extras["default_project"] = "False" if others else None
+    return extras
+
+
+def _nested(rows: list[Json], names: Sequence[str]) -> Json:
+    """Rows below their labels, outer group first; labels appear in the order of their first row.
+
+    When a label comes back after another one, its later rows are put before its earlier ones.
+    """
+    if not names:
+        return {"values": rows}
+    name, *inner = names
+    runs: dict[str, list[list[Json]]] = {}
+    last = None
+    for row in rows:
+        label = row[name]
+        if label != last:
+            runs.setdefault(label, []).append([])
+            last = label
+        runs[label][-1].append(row)
+    listed = []
+    for label, parts in runs.items():
+        merged = [row for part in (parts if inner else reversed(parts)) for row in part]
+        listed.append({name: label, **_nested(merged, inner)})
+    return {f"{name}s": listed}
+
+
+# ----------------------------------------------------------------------------------------------------------- meta
+
+
+def meta_of(
+    read: Rows,
+    parameters: Parameters,
+    *,
+    count: int,
+    limit: int,
+    offset: int,
+    delta: Mapping[str, Any] | None,
+    distributed_overhead: bool | None,
+) -> Json:
+    """`meta` of a report (read-api §4.1)."""
+    meta: Json = {"count": count, "limit": limit, "offset": offset}
+    if read.plan.ranking is not None:
+        meta["others"] = read.merged
+    meta |= {"currency": parameters.currency, **parameters.echo}
+    if delta is not None:
+        meta["delta"] = {
+            "value": float(delta["value"]),
+            "percent": None if delta["percent"] is None else float(delta["percent"]),
+        }
+    if distributed_overhead is not None:
+        meta["distributed_overhead"] = distributed_overhead
+    meta["total"] = total_of(read, parameters)
+    return meta
+
+
+def total_of(read: Rows, parameters: Parameters) -> Json:
+    """The objects of a row over the whole range."""
+    report = read.plan.report
+    if not report.totals:
+        return {}
+    total = packer_of(read, parameters)(read.total, parameters.currency)
+    if report.with_score:
+        total.pop("score", None)
+        if report.capacity is not None:
+            total["capacity"]["count_units"] = report.capacity.count_units
+        total["total_score"] = total_score(read.total, parameters.currency)
+    return total
+
+
+def total_score(total: Row, currency: str) -> Json:
+    """Efficiency and waste of the totals (read-api-fields §3.5)."""
+    usage, request, cost = (float(total[name]) for name in ("usage", "request", "cost_total"))
+    wasted = max(0.0, cost * (1 - usage / request)) if request > 0 else 0.0
+    return {
+        "usage_efficiency_percent": int(total["usage_efficiency_percent"]),
+        "wasted_cost": amount(wasted, currency),
+    }

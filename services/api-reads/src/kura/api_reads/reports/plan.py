@@ -1,0 +1,150 @@
+"""From parameters and access to a plan: which table, which keys and measures, which conditions, which ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+
+from kura.api_reads.access import Limits
+from kura.api_reads.reports.catalogue import KEYS, Report
+from kura.api_reads.reports.measures import AGGREGATES
+from kura.api_reads.reports.parameters import DEFAULT_RANKED, Filter, Order, Parameters
+from kura.api_reads.reports.time_scope import Scope
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Exchange factors to the requested currency; what is not listed has factor 1 (read-api §9)."""
+
+    by_bill_currency: Mapping[str, Decimal] = field(default_factory=dict)
+    by_source: Mapping[str, Decimal] = field(default_factory=dict)
+    source_currencies: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Keep groups `offset` + 1 … `offset` + `limit` in the order of a measure or key over the whole range."""
+
+    by: str
+    descending: bool
+    limit: int
+    offset: int
+    others: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything the database is asked for."""
+
+    report: Report
+    scope: Scope
+    table: str
+    groups: tuple[str, ...]
+    split_by: tuple[str, ...]
+    filters: tuple[Filter, ...]
+    excludes: tuple[Filter, ...]
+    limits: Limits
+    categories: tuple[str, ...]
+    ranking: Ranking | None
+    currency: str
+    rates: Rates
+
+    @property
+    def is_daily(self) -> bool:
+        return self.table == self.report.daily_table
+
+    @property
+    def row_keys(self) -> tuple[str, ...]:
+        """Keys that tell rows of one bucket apart."""
+        cost_group = ("cost_group",) if self.report.cost_groups else ()
+        return (*self.groups, *(key for key in self.split_by if key not in self.groups), *cost_group)
+
+    @property
+    def ranked_keys(self) -> tuple[str, ...]:
+        """Keys whose tuples are ranked."""
+        if self.report.shape == "mig":
+            return (*self.groups, "mig_id")
+        return self.groups
+
+
+def make_plan(parameters: Parameters, limits: Limits, rates: Rates) -> Plan:
+    """The plan of a request. Forbidden when it names what the caller may not see."""
+    limits.refuse_others(parameters.named)
+    report = parameters.report
+    groups = parameters.groups
+    if report.inherent_group is not None and report.inherent_group not in groups:
+        groups = (*groups, report.inherent_group)
+    return Plan(
+        report=report,
+        scope=parameters.scope,
+        table=choose(report.tables, parameters.key_set | limits.keys, report.daily_table),
+        groups=groups,
+        split_by=report.split_by,
+        filters=parameters.filters,
+        excludes=parameters.excludes,
+        limits=limits,
+        categories=parameters.categories,
+        ranking=_ranking(parameters, groups),
+        currency=parameters.currency,
+        rates=rates,
+    )
+
+
+def choose(tables: Mapping[frozenset[str], str], keys: frozenset[str], otherwise: str) -> str:
+    """The table whose keys are exactly those used, else the daily one."""
+    return tables.get(keys, otherwise)
+
+
+def capacity_table(plan: Plan) -> str:
+    """Where capacity is read: the rows by node are enough unless the request looks deeper (read-api-fields §3.3)."""
+    used = {part.key for part in (*plan.filters, *plan.excludes)} | plan.limits.keys
+    return choose(plan.report.capacity_tables, frozenset(used), plan.report.daily_table)
+
+
+def previous(plan: Plan) -> Plan:
+    """The same question about the window a delta compares with; ranking is that of the current window."""
+    return replace(plan, scope=plan.scope.previous(), ranking=None)
+
+
+def on_date(plan: Plan, day: date) -> Plan:
+    """The same groups on one day, to learn their order there."""
+    scope = Scope(start=day, end=day, monthly=False, explicit=True)
+    return replace(plan, scope=scope, ranking=None)
+
+
+def _ranking(parameters: Parameters, groups: tuple[str, ...]) -> Ranking | None:
+    """read-api §3.5, steps 1 and 2; `filter[limit]=0` and a missing limit without offset rank nothing."""
+    with_offset = parameters.ranked_offset is not None
+    limit = parameters.ranked if parameters.ranked is not None else (DEFAULT_RANKED if with_offset else 0)
+    if not groups or (limit == 0 and not with_offset):
+        return None
+    by, descending = _ranked_by(parameters, with_offset=with_offset)
+    return Ranking(
+        by=by,
+        descending=descending,
+        limit=limit,
+        offset=parameters.ranked_offset or 0,
+        others=not with_offset and parameters.report.shape != "mig",
+    )
+
+
+def _ranked_by(parameters: Parameters, *, with_offset: bool) -> tuple[str, bool]:
+    report, order = parameters.report, parameters.order
+    field, descending = report.default_order
+    if order is None or order.on_date is not None:
+        return field, descending
+    if order.field == "delta" and parameters.delta is not None:
+        is_measure = parameters.delta.field in report.measures
+        return (parameters.delta.field if is_measure else field), order.descending
+    if is_number(report, order):
+        return order.field, order.descending
+    if with_offset and order.field in KEYS and order.field in parameters.groups:
+        return order.field, order.descending
+    return field, order.descending
+
+
+def is_number(report: Report, order: Order) -> bool:
+    """Whether rows are ordered by a number rather than by a text."""
+    return isinstance(report.measures.get(order.field), AGGREGATES)
