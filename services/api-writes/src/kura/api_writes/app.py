@@ -24,8 +24,6 @@ from kura.store.objects import ObjectStore
 
 log = get_logger(__name__)
 
-PROBE_KEY = "probes/write-gateway"
-
 
 def build_app(
     *,
@@ -55,7 +53,7 @@ def build_app(
     source_writes = SourceWrites(database=database, schema_suffix=sources.schema_suffix)
 
     async def ready() -> Mapping[str, str | None]:
-        checks = {"database": database.ping, "object_store": lambda: objects.exists(PROBE_KEY)}
+        checks = {"database": database.ping, "object_store": objects.ping}
         outcomes = await asyncio.gather(*(asyncio.to_thread(_trouble, check) for check in checks.values()))
         return dict(zip(checks, outcomes, strict=True))
 

@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from starlette.types import Receive
 
 from kura.api_writes.multipart import PartBegins, PartData, boundary_of, read_parts, service_of
 from kura.core.errors import BadRequest, Deadline, KuraError, ObjectStoreUnavailable, PayloadTooLarge, UnsupportedMedia
+from kura.store.objects import ObjectStore, ObjectWriter
 
 SERVICE = "hccm"
 WRITE_BYTES = 512 * 1024  # one write to the store; large enough that a thread switch per write costs nothing
@@ -74,19 +74,6 @@ class StoredFile:
     content_type: str
 
 
-class WritableObject(Protocol):
-    """What the object store hands out for a new object; it appears under its key when closed."""
-
-    def write(self, data: bytes, /) -> Any: ...
-    def close(self) -> None: ...
-    def abort(self) -> None: ...
-
-
-class Store(Protocol):
-    def open_write(self, key: str, /) -> Any: ...
-    def delete(self, keys: list[str], /) -> Any: ...
-
-
 async def receive_upload(
     receive: Receive,
     *,
@@ -94,7 +81,7 @@ async def receive_upload(
     content_length: int | None,
     limits: Limits,
     new_key: Callable[[], str],
-    store: Store,
+    store: ObjectStore,
     executor: Executor,
 ) -> StoredFile | None:
     """The stored file of one upload request; None when the request is only a test."""
@@ -167,7 +154,7 @@ def too_large(limits: Limits, *, found: int, what: str, at_least: bool = False) 
 class _Form:
     """The fields of one form as they arrive: `file`, or else `upload`, and `test` (ocp-payload §1.1)."""
 
-    def __init__(self, *, limits: Limits, new_key: Callable[[], str], store: Store, executor: Executor) -> None:
+    def __init__(self, *, limits: Limits, new_key: Callable[[], str], store: ObjectStore, executor: Executor) -> None:
         self._limits = limits
         self._new_key = new_key
         self._store = store
@@ -223,7 +210,7 @@ class _Form:
 class _FilePart:
     """One file part on its way into the object store; only counted when its type is refused anyway."""
 
-    def __init__(self, part: PartBegins, *, limits: Limits, key: str, store: Store, executor: Executor) -> None:
+    def __init__(self, part: PartBegins, *, limits: Limits, key: str, store: ObjectStore, executor: Executor) -> None:
         self.field = part.field
         self.accepted = service_of(part.content_type) == SERVICE
         self.size = 0
@@ -234,7 +221,7 @@ class _FilePart:
         self._executor = executor
         self._digest = hashlib.sha256()
         self._buffer = bytearray()
-        self._object: WritableObject | None = None
+        self._object: ObjectWriter | None = None
         self._written = False
         self._busy = threading.Lock()  # a cancelled request may still have a write running in its thread
 

@@ -223,7 +223,7 @@ def source_object(source: Source, found: Found) -> dict[str, Any]:
     if source.provider_uuid is None:
         flags = ("active", "provider_linked", "current_month_data", "previous_month_data", "has_data")
         dates = ("last_payload_received_at", "last_polling_time")
-        nothing = {"status": {}, "infrastructure": {}, "additional_context": {}, "cost_models": []}
+        nothing: dict[str, Any] = {"status": {}, "infrastructure": {}, "additional_context": {}, "cost_models": []}
         return {**item, "created_timestamp": None, **dict.fromkeys((*flags, *dates), False), **nothing}
 
     newest = found.newest.get(source.provider_uuid)
