@@ -1,0 +1,3 @@
+"""Fixtures of all tests (see kura.testing)."""
+
+pytest_plugins = ["kura.testing.fixtures"]
