@@ -219,6 +219,8 @@ def encoded(message: Message) -> dict[str, Any]:
 
 def decoded(kind: TaskType[M], payload: Any) -> M:
     """The message of canonical JSON. Fields of a newer version are skipped, so that versions may run side by side."""
+    if not isinstance(payload, dict):
+        raise UndecodableTask(f"{kind.name}: not a JSON object")
     try:
         return json_format.ParseDict(payload, kind.message(), ignore_unknown_fields=True)
     except (json_format.ParseError, ValueError, TypeError, AttributeError) as error:
