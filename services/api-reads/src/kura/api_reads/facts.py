@@ -52,16 +52,9 @@ def read_facts(connection: Connection, *, tag_keys: Sequence[str] = (), provider
     ).select_from(COST_MODEL_MAP.join(COST_MODEL, COST_MODEL.c.uuid == COST_MODEL_MAP.c.cost_model_id))
     exchange = select(cast(EXCHANGE_RATE_DICTIONARY.c.currency_exchange_dictionary, JSONB)).limit(1)
     settings = (TENANT_SETTINGS.c.currency, TENANT_SETTINGS.c.cost_type, TENANT_SETTINGS.c.data_retention_months)
-    row = connection.execute(
-        select(
-            *(select(column).limit(1).scalar_subquery() for column in settings),
-            currencies.scalar_subquery(),
-            groups.scalar_subquery(),
-            known_keys.scalar_subquery(),
-            models.scalar_subquery(),
-            exchange.scalar_subquery(),
-        )
-    ).one()
+    asked: list[Any] = [select(column).limit(1).scalar_subquery() for column in settings]
+    asked += [part.scalar_subquery() for part in (currencies, groups, known_keys, models, exchange)]
+    row: Any = connection.execute(select(*asked)).one()
     currency, cost_type, months, enabled, cost_groups, keys, source_currencies, rates = row
     account_currency = currency or SYSTEM_DEFAULT
     return Facts(

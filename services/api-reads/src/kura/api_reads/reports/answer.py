@@ -343,7 +343,7 @@ def total_of(read: Rows, parameters: Parameters) -> Json:
 def total_score(total: Row, currency: str) -> Json:
     """Efficiency and waste of the totals (read-api-fields §3.5)."""
     usage, request, cost = (float(total[name]) for name in ("usage", "request", "cost_total"))
-    wasted = max(0.0, cost * (1 - usage / request)) if request > 0 else 0.0
+    wasted = max(0.0, cost * (request - usage) / request) if request > 0 else 0.0
     return {
         "usage_efficiency_percent": int(total["usage_efficiency_percent"]),
         "wasted_cost": amount(wasted, currency),

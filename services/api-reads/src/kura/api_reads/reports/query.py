@@ -61,7 +61,7 @@ from kura.store.tables.shared import PROVIDER, PROVIDER_INFRASTRUCTURE_MAP
 from kura.store.tables.tenant import COST_CATEGORY, PLACEHOLDER, TENANT
 
 Column = ColumnElement[Any]
-Statement = Select[Any] | CompoundSelect[Any]
+Statement = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 Measured = Mapping[str, Formula]
 
 OVERHEAD_RATE_TYPES = ("platform_distributed", "worker_distributed")
@@ -137,7 +137,7 @@ def _label_match(labels: Column, key: str, match: Match) -> Column:
     return and_(present, text_match(labels[key].astext, match))
 
 
-def sources_on_cloud(cloud: str) -> Select[Any]:
+def sources_on_cloud(cloud: str) -> Select[*tuple[Any, ...]]:
     """Sources of clusters that run on this cloud."""
     kinds = (cloud.lower(), f"{cloud.lower()}-local")
     return (
@@ -280,7 +280,7 @@ class Formulas:
                 return case((asked > 0, func.round(used / func.nullif(asked, 0) * 100)), else_=0)
             case Wasted(cost=cost, usage=usage, request=request):
                 used, asked = self.expression(usage), self.expression(request)
-                unused = self.expression(cost) * (1 - used / func.nullif(asked, 0))
+                unused = self.expression(cost) * (asked - used) / func.nullif(asked, 0)
                 return case((asked > 0, func.greatest(unused, 0)), else_=0)
         raise AssertionError(formula)
 
@@ -395,14 +395,14 @@ def _head(kind: str, rank: Column, ranked: Column, overhead: Column | None = Non
     ]
 
 
-def _rows(plan: Plan, formulas: Formulas, cells: CTE) -> Select[Any]:
+def _rows(plan: Plan, formulas: Formulas, cells: CTE) -> Select[*tuple[Any, ...]]:
     keys = [cells.c[key_column(key, plan)] for key in plan.row_keys]
     return select(
         *_head(ROW, literal(0), literal(0)), cells.c.bucket, *keys, *_measured(formulas), *formulas.further()
     ).group_by(cells.c.bucket, *keys)
 
 
-def _total(plan: Plan, cells: CTE, ranked: Column) -> Select[Any]:
+def _total(plan: Plan, cells: CTE, ranked: Column) -> Select[*tuple[Any, ...]]:
     """Totals over the same cells without grouping; pages and ranking do not change them."""
     formulas = Formulas(plan, {**plan.report.measures, **plan.report.total_overrides}, cells)
     nothing = [null().label(key_column(key, plan)) for key in plan.row_keys]
@@ -437,7 +437,7 @@ def _with_rank(plan: Plan, cells: CTE | Subquery, ranked: CTE) -> Any:
     return cells.join(ranked, and_(*(cells.c[name] == ranked.c[name] for name in names)))
 
 
-def _kept(plan: Plan, ranking: Ranking, formulas: Formulas, ranked: CTE) -> Select[Any]:
+def _kept(plan: Plan, ranking: Ranking, formulas: Formulas, ranked: CTE) -> Select[*tuple[Any, ...]]:
     cells = formulas.cells
     keys = [cells.c[key_column(key, plan)] for key in plan.row_keys]
     return (
@@ -454,7 +454,7 @@ def _kept(plan: Plan, ranking: Ranking, formulas: Formulas, ranked: CTE) -> Sele
     )
 
 
-def _others(plan: Plan, ranking: Ranking, formulas: Formulas, ranked: CTE) -> Select[Any]:
+def _others(plan: Plan, ranking: Ranking, formulas: Formulas, ranked: CTE) -> Select[*tuple[Any, ...]]:
     """One row per bucket for all groups beyond the limit. What does not add up over cells is added up over rows."""
     cells = formulas.cells
     beyond = ranked.c.rank > ranking.limit

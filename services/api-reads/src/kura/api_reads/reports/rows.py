@@ -83,7 +83,7 @@ def read_rows(connection: Connection, plan: Plan) -> Rows:
     overridden = [name for name, formula in plan.report.total_overrides.items() if isinstance(formula, Zero)]
     read = Rows(plan=plan, names=tuple(shown_name(key) for key in plan.groups))
     monthly = plan.scope.monthly
-    for kind, rank, ranked, overhead, *values in connection.execute(report_statement(plan)).tuples():
+    for kind, rank, ranked, overhead, *values in connection.execute(report_statement(plan)):
         row = dict(zip(names, values, strict=True))
         bucket = row.pop("bucket")
         for name, measure in aliases:
