@@ -29,6 +29,7 @@ NOISY = (
     "werkzeug",
     "aio_pika",
     "aiormq",
+    "alembic",
 )
 """Libraries of which only warnings are logged."""
 

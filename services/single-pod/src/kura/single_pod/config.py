@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Literal, Self, cast
 from urllib.parse import urlsplit
 
-from kura.core.config import GrpcSettings, IdentitySettings, ObjectStoreSettings, ServiceSettings, setting
+from kura.core.config import GrpcSettings, IdentitySettings, ServiceSettings, setting
 from kura.single_pod.problems import CommandError
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogFormat = Literal["json", "console"]
-
-QUEUE_CLASSES_AT_ONCE = {"summary": 2, "priority": 2}
-"""Tasks of one class that the single process runs at the same time; classes not named: one."""
 
 
 class SinglePodSettings(ServiceSettings):
@@ -26,7 +23,10 @@ class SinglePodSettings(ServiceSettings):
         None,
         "OBJECT_STORE",
         "`file:///directory` or `s3://bucket`; default: a directory of the data directory.",
-        pattern=ObjectStoreSettings.model_fields["object_store"].metadata[0].pattern,
+        pattern=r"^(file:///.+|s3://[A-Za-z0-9.\-_]+.*)$",
+    )
+    single_pod_connections: int = setting(
+        8, "KURA_SINGLE_POD_CONNECTIONS", "Connections each part of the single process keeps to the database.", ge=2
     )
 
 

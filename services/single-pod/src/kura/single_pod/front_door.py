@@ -22,7 +22,8 @@ from starlette.routing import Route
 from kura.core.errors import Unavailable
 from kura.core.http import ApiJson, render_error
 from kura.core.telemetry import get_logger
-from kura.single_pod.routing import is_read
+from kura.single_pod.page import page_routes
+from kura.single_pod.routing import is_read, wants_html
 
 log = get_logger(__name__)
 
@@ -79,7 +80,13 @@ def build_front_door(gateways: Gateways, *, probes: Mapping[str, str]) -> Starle
         ready = not any(outcomes)
         return ApiJson({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
 
+    pages = {route.path: route.endpoint for route in page_routes() if isinstance(route, Route)}
+
     async def passed_on(request: Request) -> Response:
+        path = request.url.path
+        if path in pages and request.method in ("GET", "HEAD") and (path != "/" or wants_html(request.scope)):
+            page: Response = await pages[path](request)
+            return page
         return await _pass_on(client, gateways, request)
 
     methods = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]

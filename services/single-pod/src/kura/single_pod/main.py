@@ -452,7 +452,7 @@ def report(
         print_json(answer)
         return
     flat = flatten(answer, by_date=resolution is not None or not group_by)
-    if not flat.rows and not any(flat.total):
+    if not any(any(amounts) for _, amounts in flat.rows) and not any(flat.total):
         say("The report is empty: there is no data for this time and these filters.")
         say("  → `kura uploads` shows what has been taken in; --days 90 looks further back.")
         return

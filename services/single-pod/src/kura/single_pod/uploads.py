@@ -171,25 +171,29 @@ def upload_files(
 
 def rows_of(upload: Mapping[str, Any]) -> int:
     """Rows taken in from all files of an upload."""
-    if isinstance(upload.get("rows"), int):
-        return int(upload["rows"])
-    return sum(int(file.get("rows") or 0) for file in upload.get("files") or [])
+    return int(upload.get("rows") or 0)
+
+
+def seconds_to_visible(upload: Mapping[str, Any]) -> float | None:
+    """From accepted to visible in reports; None until then."""
+    seconds = (upload.get("seconds") or {}).get("total")
+    return float(seconds) if seconds is not None and upload["state"] == "done" else None
 
 
 def uploads_table(uploads: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         {
             **upload,
+            "source": upload.get("source_name") or upload.get("cluster_id"),
             "accepted": moment(upload.get("accepted_at")),
             "rows": f"{rows_of(upload):,}" if upload.get("files") else "",
             "took": took(seconds_to_visible(upload)),
-            "reason": upload.get("reason") or "",
         }
         for upload in uploads
     ]
     columns = {
         "request_id": "request id",
-        "cluster_id": "cluster",
+        "source": "source",
         "state": "state",
         "rows": "rows",
         "accepted": "accepted",
@@ -197,13 +201,3 @@ def uploads_table(uploads: Sequence[Mapping[str, Any]]) -> Table:
         "reason": "reason",
     }
     return list_table(rows, columns)
-
-
-def seconds_to_visible(upload: Mapping[str, Any]) -> float | None:
-    from datetime import datetime
-
-    if not (upload.get("accepted_at") and upload.get("finished_at")) or upload.get("state") != "done":
-        return None
-    return (
-        datetime.fromisoformat(upload["finished_at"]) - datetime.fromisoformat(upload["accepted_at"])
-    ).total_seconds()

@@ -1,0 +1,124 @@
+"""All of Kura in one process: what `kura up` runs.
+
+Order of start (tasks-and-queues §15): database, object store and broker are connected; the API answers; workers,
+scheduler and reconcilers run. Order of stop: the other way round, connections last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kura.core.service import Running, configure
+from kura.core.telemetry import get_logger
+from kura.single_pod.config import Settings, UpOptions
+from kura.single_pod.home import ENDPOINTS, Endpoints, locked, write_endpoints
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseUrls:
+    """The same database as seen by the owner of the tables, the services that write, and those that only read."""
+
+    owner: str
+    writer: str
+    reader: str
+
+
+def run_up(options: UpOptions, environ: Mapping[str, str]) -> None:
+    """Run until SIGTERM or Ctrl-C."""
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+    began = time.monotonic()
+    with locked(options.data_dir):
+        settings = settings_of(options, environ)
+        configure(settings, service="single-pod")
+        loading = threading.Thread(target=_load, name="load", daemon=True)
+        loading.start()
+        with database(options) as urls:
+            loading.join()
+            from kura.single_pod.runtime import run
+
+            def ready(running: Running) -> None:
+                endpoints = Endpoints(
+                    http=running.http or "",
+                    grpc=running.grpc,
+                    database_url=urls.owner,
+                    object_store=settings.object_store or "",
+                    broker_url=options.broker_url,
+                    mode="single",
+                    pid=os.getpid(),
+                )
+                write_endpoints(options.data_dir, endpoints)
+                announce(endpoints, options.data_dir, seconds=time.monotonic() - began)
+
+            asyncio.run(run(options, settings, environ=environ, urls=urls, on_ready=ready))
+
+
+def settings_of(options: UpOptions, environ: Mapping[str, str]) -> Settings:
+    """The environment, with what was given on the command line on top."""
+    own_objects = (options.data_dir / "objects").as_uri()
+    identity = environ.get("KURA_IDENTITY") or ("development" if options.http.is_loopback else "header")
+    return Settings.from_env(
+        environ,
+        http_host=options.http.host,
+        http_port=options.http.port,
+        grpc_host=options.grpc.host,
+        grpc_port=options.grpc.port,
+        object_store=options.object_store or own_objects,
+        identity_mode=identity,
+        log_level=options.log_level,
+        log_format=options.log_format,
+    )
+
+
+@contextlib.contextmanager
+def database(options: UpOptions) -> Iterator[DatabaseUrls]:
+    """The database at its newest revision: the one that was named, or a private one in the data directory."""
+    from kura.store.migrate import migrate
+
+    if options.database_url is not None:
+        migrate(options.database_url)
+        yield DatabaseUrls(owner=options.database_url, writer=options.database_url, reader=options.database_url)
+        return
+
+    from kura.store.embedded import EmbeddedPostgres
+
+    with EmbeddedPostgres(options.data_dir / "postgres") as postgres:
+        migrate(postgres.owner_url)
+        yield DatabaseUrls(owner=postgres.owner_url, writer=postgres.writer_url, reader=postgres.reader_url)
+
+
+def announce(endpoints: Endpoints, data_dir: Path, *, seconds: float) -> None:
+    """Tell a person, and whoever reads the output, that Kura is ready and where."""
+    lines = [
+        f"Kura is ready after {seconds:.1f} s.",
+        f"  http          {endpoints.http}",
+        f"  grpc          {endpoints.grpc or 'none'}",
+        f"  object store  {endpoints.object_store}",
+        f"  queue         {'RabbitMQ' if endpoints.broker_url else 'the database'}",
+        f"  addresses     {data_dir / ENDPOINTS}",
+        "Try `kura demo`, or `kura source add NAME --cluster-id ID` and `kura upload FILE --wait`. Ctrl-C stops.",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _load() -> None:
+    """Import what takes long while the database starts."""
+    with contextlib.suppress(ImportError):
+        import kura.single_pod.runtime  # noqa: F401
+
+
+def _exit_on_signal(number: int, frame: Any) -> None:
+    """A signal before the servers run: leave through the context managers, as one in the middle of work does."""
+    raise SystemExit(128 + number)
