@@ -1,0 +1,1 @@
+"""One program, 13 queue classes."""

@@ -1,0 +1,1 @@
+"""OpenShift operator payloads: from the archive to typed hourly and daily Parquet. No database here."""

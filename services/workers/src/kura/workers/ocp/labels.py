@@ -1,0 +1,49 @@
+"""Label cells: `label_<key>:<value>` items joined with `|`. Source: ocp-payload §4.1."""
+
+from __future__ import annotations
+
+import json
+
+LONGEST_TAG_KEY = 512  # width of reporting_enabledtagkeys.key
+
+
+def labels_of(cell: str) -> dict[str, str]:
+    """Labels of one cell.
+
+    Rule    an item without exactly one `:` is skipped; every `label_` is taken out of the key; later duplicates win
+    Errors  none: what cannot be read as a label is not one
+    Source  ocp-payload §4.1, example 8.2
+    """
+    labels = {}
+    for item in cell.split("|"):
+        key, colon, value = item.partition(":")
+        if colon and ":" not in value:
+            labels[key.replace("label_", "")] = value
+    return labels
+
+
+class LabelTexts:
+    """Reads every distinct label cell of a file once: cells repeat from hour to hour."""
+
+    def __init__(self, *, most_characters: int = 16 * 2**20) -> None:
+        self.tag_keys: set[str] = set()
+        self._json: dict[str, str] = {}
+        self._characters = 0
+        self._most_characters = most_characters
+
+    def read_all(self, cells: list[str], *, of_tags: bool) -> list[str]:
+        """JSON texts of distinct cells; with `of_tags` their keys are remembered in `tag_keys`."""
+        if self._characters > self._most_characters:  # bounded, whatever the file holds
+            self._json, self._characters = {}, 0
+        for cell in cells:
+            if cell not in self._json:
+                self._read(cell, of_tags=of_tags)
+        return [self._json[cell] for cell in cells]
+
+    def _read(self, cell: str, *, of_tags: bool) -> None:
+        labels = labels_of(cell)
+        text = json.dumps(labels, ensure_ascii=False)
+        if of_tags:
+            self.tag_keys.update(key for key in labels if 0 < len(key) <= LONGEST_TAG_KEY)
+        self._json[cell] = text
+        self._characters += len(cell) + len(text)
