@@ -1,0 +1,3 @@
+"""Fixtures of the tests of the whole product (see kura.testing)."""
+
+pytest_plugins = ["kura.testing.fixtures"]

@@ -1,0 +1,71 @@
+"""Killed at any moment and started again: the tables are those of a run that nobody disturbed."""
+
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from kura.testing.digest import Digest, digest_of
+from kura.testing.operator_payload import PROFILES, Payload, clusters, make_payloads
+from kura.testing.running import RunningKura, running_kura
+
+pytestmark = pytest.mark.slow
+
+PROFILE = PROFILES["tiny"]
+SEED = 11
+
+
+@pytest.fixture(scope="module")
+def payloads() -> list[Payload]:
+    end = datetime.now(UTC).date() - timedelta(days=1)
+    return list(make_payloads(PROFILE, end=end, days=3, seed=SEED, uploads_per_day=2))
+
+
+def register(kura: RunningKura) -> str:
+    [cluster] = clusters(PROFILE, seed=SEED)
+    source = kura.add_cluster(cluster.cluster_id, name=cluster.name)
+    kura.enable_tag_keys(source, "app", "environment", "team")
+    return source.schema
+
+
+@pytest.fixture(scope="module")
+def undisturbed(payloads: list[Payload], tmp_path_factory: pytest.TempPathFactory) -> Digest:
+    """The digest of a run without any fault."""
+    with running_kura(tmp_path_factory.mktemp("undisturbed")) as kura:
+        schema = register(kura)
+        kura.send(*(payload.content for payload in payloads))
+        digest = digest_of(kura.database_url, schema)
+    assert digest.tables["reporting_ocpusagelineitem_daily_summary"][0] > 0
+    return digest
+
+
+@pytest.mark.parametrize(
+    "kill", [RunningKura.kill, RunningKura.kill_everything], ids=["the process", "the process and its database"]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_kura_ends_with_the_same_tables(
+    payloads: list[Payload],
+    undisturbed: Digest,
+    tmp_path: Path,
+    kill: Callable[[RunningKura], None],
+    seed: int,
+):
+    chance = random.Random(seed)
+    with running_kura(tmp_path / "kura") as kura:
+        schema = register(kura)
+        request_ids = []
+        for payload in payloads:
+            request_ids.append(kura.upload(payload.content))
+            if chance.random() < 0.4:
+                time.sleep(chance.uniform(0.0, 0.6))
+                kill(kura)
+                kura.start()
+
+        uploads = kura.wait(request_ids, seconds=180)
+        assert [upload["state"] for upload in uploads] == ["done"] * len(payloads)
+        assert digest_of(kura.database_url, schema).differences(undisturbed) == []
+        running = kura.query("select id from public.task where state = 'running' and leased_until < now()")
+        assert running == []
