@@ -9,14 +9,15 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from kura.core.service import Service
 from kura.single_pod.front_door import Gateways, build_front_door
 from kura.single_pod.routing import is_read
+from kura.testing.gateways import serving
 
 
 @pytest.mark.parametrize(
@@ -62,22 +63,6 @@ def echo(name: str) -> Starlette:
 
     methods = ["GET", "POST", "PUT", "DELETE"]
     return Starlette(routes=[Route("/readyz", readyz), Route("/{path:path}", answer, methods=methods)])
-
-
-@asynccontextmanager
-async def serving(app: Starlette, port: int = 0) -> AsyncIterator[str]:
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("127.0.0.1", port))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
-    task = asyncio.create_task(server.serve(sockets=[listening]))
-    while not server.started:  # noqa: ASYNC110
-        await asyncio.sleep(0.005)
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
 
 
 @asynccontextmanager
@@ -141,8 +126,11 @@ async def test_a_gateway_that_restarts_is_waited_for():
         asking = asyncio.create_task(client.get("/api/x/"))
         await asyncio.sleep(0.3)
         assert not asking.done()
-        async with serving(echo("reads"), port):
-            assert (await asking).status_code == 200
+        late = Service(name="late", app=echo("reads"), http_port=port, shutdown_seconds=1)
+        running = asyncio.create_task(late.run())
+        assert (await asking).status_code == 200
+        late.stop()
+        await running
 
 
 async def test_the_house_is_ready_when_all_in_it_are():

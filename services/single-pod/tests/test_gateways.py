@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from starlette.testclient import TestClient
 
 from kura.single_pod.gateways import build_front
+from kura.testing.gateways import serving
 
 LIVED: list[str] = []
 
@@ -34,10 +35,10 @@ async def well() -> Mapping[str, str | None]:
     return {"database": None}
 
 
-@pytest.fixture
-def client():
-    LIVED.clear()
-    with TestClient(build_front(reads=gateway("reads"), writes=gateway("writes"), ready=well)) as client:
+@asynccontextmanager
+async def house():
+    front = build_front(reads=gateway("reads"), writes=gateway("writes"), ready=well)
+    async with serving(front) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
         yield client
 
 
@@ -52,21 +53,23 @@ def client():
         ("GET", "/livez", "*/*", "ok"),
     ],
 )
-def test_every_request_finds_the_application_that_answers_it(client, method, path, accept, expected):
-    assert client.request(method, path, headers={"accept": accept}).text == expected
+async def test_every_request_finds_the_application_that_answers_it(method, path, accept, expected):
+    async with house() as client:
+        assert (await client.request(method, path, headers={"accept": accept})).text == expected
 
 
-def test_a_browser_is_shown_the_page_at_the_root(client):
-    answer = client.get("/", headers={"accept": "text/html,application/xhtml+xml"})
+async def test_a_browser_is_shown_the_page_at_the_root():
+    async with house() as client:
+        answer = await client.get("/", headers={"accept": "text/html,application/xhtml+xml"})
 
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert client.get("/page/app.js").status_code == 200
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert (await client.get("/page/app.js")).status_code == 200
 
 
-def test_both_gateways_live_as_long_as_the_whole():
+async def test_both_gateways_live_as_long_as_the_whole():
     LIVED.clear()
-    with TestClient(build_front(reads=gateway("reads"), writes=gateway("writes"), ready=well)) as client:
-        assert client.get("/readyz").json() == {"ready": True, "checks": {"database": "ok"}}
+    async with house() as client:
+        assert (await client.get("/readyz")).json() == {"ready": True, "checks": {"database": "ok"}}
         assert LIVED == ["reads begins", "writes begins"]
     assert LIVED[2:] == ["writes ends", "reads ends"]
