@@ -23,9 +23,9 @@ def _schema(*, text: str, number: str = "") -> pa.Schema:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Kind:
-    """One kind of line items: a report type, by hour or by day."""
+    """One kind of line items: a report type, by hour or by day. Each is itself, like a member of an enum."""
 
     report_type: str
     daily: bool

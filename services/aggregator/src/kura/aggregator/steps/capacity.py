@@ -17,9 +17,7 @@ def node_capacity(pod_usage_hourly: Relation, days: DayRange) -> Relation:
     Errors  none; no hourly rows, no capacity (decision P5)
     Source  ocp-pipeline §4; example E2
     """
-    return pod_usage_hourly.engine.compute(
-        statement("node_capacity"), bounds(days), pod_usage_hourly=pod_usage_hourly
-    )
+    return pod_usage_hourly.engine.compute(statement("node_capacity"), bounds(days), pod_usage_hourly=pod_usage_hourly)
 
 
 def cluster_capacity(node_capacity: Relation) -> Relation:

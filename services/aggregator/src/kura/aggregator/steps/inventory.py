@@ -43,9 +43,7 @@ def node_roles(*, stored_nodes: Relation, node_changes: Relation) -> Relation:
     Errors  none
     Source  ocp-pipeline §2, §6
     """
-    return stored_nodes.engine.compute(
-        statement("node_roles"), stored_nodes=stored_nodes, node_changes=node_changes
-    )
+    return stored_nodes.engine.compute(statement("node_roles"), stored_nodes=stored_nodes, node_changes=node_changes)
 
 
 def found_volumes(storage_daily: Relation) -> Relation:

@@ -5,11 +5,13 @@ WITH places AS (
 ),
 
 pairs AS (
-    SELECT labels, unnest(entries) AS entry
-    FROM (SELECT labels, label_entries(labels) AS entries FROM (SELECT DISTINCT labels FROM places))
-    WHERE len(list_filter(entries, lambda entry: list_contains($enabled, entry.key))) > 0
+    SELECT
+        labels,
+        unnest(list_filter(label_entries(labels), lambda entry: list_contains($enabled, entry.key))) AS entry
+    FROM (SELECT DISTINCT labels FROM places)
 )
 
 SELECT DISTINCT pairs.entry.key AS key, pairs.entry.value AS value, places.namespace, places.node
 FROM places
 INNER JOIN pairs ON pairs.labels = places.labels
+WHERE pairs.entry.value IS NOT NULL

@@ -24,7 +24,7 @@ class LineItems:
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """The rows of the range. Everything but the hourly rows, which are read once and are many, is held by the engine."""
+    """The rows of the range. All but the hourly rows, which are many and are read once, are held by the engine."""
 
     pod_daily: Relation
     storage_daily: Relation

@@ -14,9 +14,7 @@ def volume_nodes(*, storage_daily: Relation, pod_daily: Relation) -> Relation:
     Errors  none
     Source  ocp-pipeline §7.1, decision 24
     """
-    return storage_daily.engine.compute(
-        statement("volume_nodes"), storage_daily=storage_daily, pod_daily=pod_daily
-    )
+    return storage_daily.engine.compute(statement("volume_nodes"), storage_daily=storage_daily, pod_daily=pod_daily)
 
 
 def storage_rows(

@@ -10,7 +10,8 @@ def pod_tags(pod_rows: Relation, enabled_keys: list[str]) -> Relation:
 
     In      Pod rows of the range; the enabled OpenShift keys
     Out     distinct key, value, namespace, node
-    Rule    only maps that hold an enabled key are taken apart, then with all their keys
+    Rule    of a map, the enabled keys: the tables hold no others, so that the virtual machine's name, unless it is
+            enabled, need not be taken apart only to be deleted again
     Errors  none
     Source  ocp-pipeline §11.1
     """
@@ -27,6 +28,20 @@ def volume_tags(storage_rows: Relation, enabled_keys: list[str]) -> Relation:
     Source  ocp-pipeline §11.1
     """
     return storage_rows.engine.compute(statement("volume_tags"), {"enabled": enabled_keys}, storage_rows=storage_rows)
+
+
+def label_maps(*, pod_rows: Relation, storage_rows: Relation, tag_mapping: Relation) -> Relation:
+    """The label maps that may hold a child key.
+
+    In      Pod rows, Storage rows; child, parent
+    Out     labels (JSON text), distinct
+    Rule    by text, so that nothing is taken apart where no key is mapped
+    Errors  none
+    Source  ocp-pipeline §11.4
+    """
+    return pod_rows.engine.compute(
+        statement("label_maps"), pod_rows=pod_rows, storage_rows=storage_rows, tag_mapping=tag_mapping
+    )
 
 
 def mapped_labels(label_maps: Relation, tag_mapping: Relation) -> Relation:

@@ -1,0 +1,1 @@
+"""Pipelines: one read, a list of steps, one write."""

@@ -1,0 +1,4 @@
+-- $1 report period, $2 first day, $3 last day
+DELETE FROM reporting_ocpusagelineitem_daily_summary
+WHERE report_period_id = $1 AND usage_start BETWEEN $2 AND $3
+    AND (infrastructure_raw_cost IS NULL OR infrastructure_raw_cost = 0)
