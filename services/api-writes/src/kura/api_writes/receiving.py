@@ -22,7 +22,7 @@ from kura.core.errors import BadRequest, Deadline, KuraError, ObjectStoreUnavail
 from kura.store.objects import ObjectStore, ObjectWriter
 
 SERVICE = "hccm"
-WRITE_BYTES = 512 * 1024  # one write to the store; large enough that a thread switch per write costs nothing
+WRITE_BYTES = 256 * 1024  # one write to the store; large enough that a thread switch per write costs nothing
 LONGEST_TEST_BODY = 64 * 1024  # a JSON test request is a few bytes
 FORM_OVERHEAD_BYTES = 2 * 2**20  # boundaries, headers, `metadata` and other small fields beside the file
 
@@ -256,8 +256,7 @@ class _FilePart:
         with self._busy:
             if self._object is None:
                 self._object = self._store.open_write(self._key)
-            data = bytes(self._buffer)
-            self._buffer.clear()
+            data, self._buffer = self._buffer, bytearray()
             self._digest.update(data)
             self._object.write(data)
 

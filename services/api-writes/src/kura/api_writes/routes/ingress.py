@@ -140,9 +140,9 @@ def refusal(error: KuraError, body: _Body, *, expects_continue: bool) -> Respons
     if body.complete:
         return answer
     answer.headers["Connection"] = "close"
-    if expects_continue or isinstance(error, UploadTimeout):
+    if expects_continue:
         return answer
-    return AnswerWhileReceiving(answer, body)
+    return AnswerWhileReceiving(answer, body, seconds=1.0 if isinstance(error, UploadTimeout) else DRAIN_SECONDS)
 
 
 class _Body:
@@ -165,9 +165,10 @@ class AnswerWhileReceiving(Response):
     A connection closed on a client that is still sending is reset, and many clients then never see the answer.
     """
 
-    def __init__(self, answer: Response, body: _Body) -> None:
+    def __init__(self, answer: Response, body: _Body, *, seconds: float) -> None:
         self._answer = answer
         self._body = body
+        self._seconds = seconds
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -183,7 +184,7 @@ class AnswerWhileReceiving(Response):
     async def _drain(self) -> None:
         drained = 0
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 while not self._body.complete and drained < DRAIN_BYTES:
                     message = await self._body()
                     drained += len(message.get("body", b""))
