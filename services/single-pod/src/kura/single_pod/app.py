@@ -22,6 +22,7 @@ from kura.core.service import Running, configure
 from kura.core.telemetry import get_logger
 from kura.single_pod.config import Settings, UpOptions
 from kura.single_pod.home import ENDPOINTS, Endpoints, locked, write_endpoints
+from kura.single_pod.keepers import Keeper
 
 log = get_logger(__name__)
 
@@ -37,14 +38,14 @@ class DatabaseUrls:
 
 def run_up(options: UpOptions, environ: Mapping[str, str]) -> None:
     """Run until SIGTERM or Ctrl-C."""
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    signal.signal(signal.SIGTERM, exit_on_signal)
     began = time.monotonic()
     with locked(options.data_dir):
         settings = settings_of(options, environ)
         configure(settings, service="single-pod")
         loading = threading.Thread(target=_load, name="load", daemon=True)
         loading.start()
-        with database(options) as urls:
+        with database(options) as store:
             loading.join()
             from kura.single_pod.runtime import run
 
@@ -52,7 +53,7 @@ def run_up(options: UpOptions, environ: Mapping[str, str]) -> None:
                 endpoints = Endpoints(
                     http=running.http or "",
                     grpc=running.grpc,
-                    database_url=urls.owner,
+                    database_url=store.urls.owner,
                     object_store=settings.object_store or "",
                     broker_url=options.broker_url,
                     mode="single",
@@ -61,7 +62,7 @@ def run_up(options: UpOptions, environ: Mapping[str, str]) -> None:
                 write_endpoints(options.data_dir, endpoints)
                 announce(endpoints, options.data_dir, seconds=time.monotonic() - began)
 
-            asyncio.run(run(options, settings, environ=environ, urls=urls, on_ready=ready))
+            asyncio.run(run(options, settings, environ=environ, store=store, on_ready=ready))
 
 
 def settings_of(options: UpOptions, environ: Mapping[str, str]) -> Settings:
@@ -81,21 +82,37 @@ def settings_of(options: UpOptions, environ: Mapping[str, str]) -> Settings:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunDatabase:
+    """The database of a run; a private one has a keeper, which starts it again should it die."""
+
+    urls: DatabaseUrls
+    keeper: Keeper | None = None
+
+
 @contextlib.contextmanager
-def database(options: UpOptions) -> Iterator[DatabaseUrls]:
+def database(options: UpOptions) -> Iterator[RunDatabase]:
     """The database at its newest revision: the one that was named, or a private one in the data directory."""
     from kura.store.migrate import migrate
 
-    if options.database_url is not None:
-        migrate(options.database_url)
-        yield DatabaseUrls(owner=options.database_url, writer=options.database_url, reader=options.database_url)
+    url = options.database_url
+    if url is not None:
+        migrate(url)
+        yield RunDatabase(urls=DatabaseUrls(owner=url, writer=url, reader=url))
         return
 
     from kura.store.embedded import EmbeddedPostgres
 
+    def restart() -> None:
+        postgres.stop()
+        postgres.start()
+
     with EmbeddedPostgres(options.data_dir / "postgres") as postgres:
         migrate(postgres.owner_url)
-        yield DatabaseUrls(owner=postgres.owner_url, writer=postgres.writer_url, reader=postgres.reader_url)
+        yield RunDatabase(
+            urls=DatabaseUrls(owner=postgres.owner_url, writer=postgres.writer_url, reader=postgres.reader_url),
+            keeper=Keeper("postgresql", is_well=lambda: postgres.is_running, restart=restart),
+        )
 
 
 def announce(endpoints: Endpoints, data_dir: Path, *, seconds: float) -> None:
@@ -119,6 +136,6 @@ def _load() -> None:
         import kura.single_pod.runtime  # noqa: F401
 
 
-def _exit_on_signal(number: int, frame: Any) -> None:
+def exit_on_signal(number: int, frame: Any) -> None:
     """A signal before the servers run: leave through the context managers, as one in the middle of work does."""
     raise SystemExit(128 + number)

@@ -30,6 +30,7 @@ class Program:
     command: Sequence[str]
     environ: Mapping[str, str]
     http_port: int
+    ready_path: str | None = "/readyz"
     stop_seconds: float = 40.0
 
     @property

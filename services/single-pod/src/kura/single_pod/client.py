@@ -143,7 +143,7 @@ class Kura:
         """Send one payload; returns its request id. Only a 202 counts as accepted."""
         with path.open("rb") as handle:
             part = (path.name, Told(handle, tell), PAYLOAD_TYPE)
-            answer = self._request("POST", UPLOAD, files={"file": part})  # type: ignore[dict-item]
+            answer = self._request("POST", UPLOAD, files={"file": part})
         if answer.status_code != 202:
             raise CommandError(f"{path.name}: the upload was answered with {answer.status_code}, not 202.")
         return str(answer.json()["request_id"])

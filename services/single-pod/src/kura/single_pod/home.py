@@ -32,6 +32,9 @@ class Endpoints:
     broker_url: str | None
     mode: str = "single"
     pid: int = 0
+    s3_endpoint: str | None = None
+    services: Mapping[str, str] | None = None
+    """In split mode, the address of every service."""
 
 
 def state_dir(environ: Mapping[str, str], *, is_root: bool) -> Path:
@@ -116,4 +119,4 @@ def read_endpoints(data_dir: Path) -> Endpoints | None:
         found = json.loads((data_dir / ENDPOINTS).read_text())
     except (OSError, ValueError):
         return None
-    return Endpoints(**{key: found.get(key) for key in Endpoints.__dataclass_fields__})
+    return Endpoints(**{key: value for key, value in found.items() if key in Endpoints.__dataclass_fields__})

@@ -556,6 +556,18 @@ def _service(name: str, module: str, help_text: str) -> None:
     )(command)
 
 
+@cli.command("private-s3", hidden=True)
+def serve_private_s3(
+    port: Annotated[int, typer.Option(min=1, max=65535)], directory: Annotated[Path, typer.Option()]
+) -> None:
+    """The private S3 of `kura up --split`."""
+    from kura.core.telemetry import configure_logging
+    from kura.single_pod.private_s3 import serve
+
+    configure_logging(service="private-s3", level="INFO", log_format="json")
+    serve(port, directory)
+
+
 _service("api-reads", "api_reads", "The read gateway: reports, tags, lists.")
 _service("api-writes", "api_writes", "The write gateway: uploads, sources, cost models, settings.")
 _service("aggregator", "aggregator", "Builds summary tables from Parquet.")

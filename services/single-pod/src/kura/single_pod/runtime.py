@@ -14,7 +14,7 @@ from kura.api_writes.config import Settings as WritesSettings
 from kura.core.errors import KuraError
 from kura.core.identity_provider import identity_provider
 from kura.core.service import Running, Service
-from kura.single_pod.app import DatabaseUrls
+from kura.single_pod.app import RunDatabase
 from kura.single_pod.config import Settings, UpOptions
 from kura.single_pod.gateways import build_front
 from kura.store.database import Database
@@ -26,10 +26,11 @@ async def run(
     settings: Settings,
     *,
     environ: Mapping[str, str],
-    urls: DatabaseUrls,
+    store: RunDatabase,
     on_ready: Callable[[Running], None],
 ) -> None:
     """Build everything, run it, close it."""
+    urls = store.urls
     given = {
         "object_store": settings.object_store,
         "identity_mode": settings.identity_mode,
@@ -66,6 +67,7 @@ async def run(
             app=front,
             http_host=settings.http_host,
             http_port=settings.http_port,
+            background=[store.keeper] if store.keeper is not None else [],
             shutdown_seconds=settings.shutdown_seconds,
             on_ready=on_ready,
         )
