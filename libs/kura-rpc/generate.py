@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROTO = ROOT / "proto"
 TARGET = ROOT / "libs/kura-rpc/src/kura/rpc"
 OUR_IMPORT = re.compile(r"^from kura\.(\w+)\.(v\d+) import (\w+_pb2)", re.MULTILINE)
+BARE_MAPPING = re.compile(r"\b_Mapping\]")
 
 
 def main(arguments: list[str]) -> int:
@@ -46,14 +47,17 @@ def generated_files() -> dict[Path, str]:
             below_kura = path.relative_to(out / "kura")
             if path.name.endswith("_pb2_grpc.py") and not services(descriptors, below_kura):
                 continue
-            found[TARGET / below_kura] = OUR_IMPORT.sub(r"from kura.rpc.\1.\2 import \3", path.read_text())
+            text = OUR_IMPORT.sub(r"from kura.rpc.\1.\2 import \3", path.read_text())
+            found[TARGET / below_kura] = BARE_MAPPING.sub("_Mapping[str, object]]", text)
 
     for descriptor in descriptors.file:
         module = Path(descriptor.name).relative_to("kura").with_suffix("")
         if descriptor.service:
             found[TARGET / f"{module}_pb2_grpc.pyi"] = grpc_types(descriptor)
         for folder_of_package in (module.parent, module.parent.parent):
-            found[TARGET / folder_of_package / "__init__.py"] = f'"""Generated from proto/kura/{folder_of_package}."""\n'
+            found[TARGET / folder_of_package / "__init__.py"] = (
+                f'"""Generated from proto/kura/{folder_of_package}."""\n'
+            )
     return found
 
 
@@ -96,9 +100,13 @@ def grpc_types(descriptor: FileDescriptorProto) -> str:
                 f"        self, request: {asked}, context: aio.ServicerContext[{asked}, {answered}]\n"
                 f"    ) -> {result}: ..."
             )
-        blocks.append(f"class {service.name}Stub:\n    def __init__(self, channel: aio.Channel) -> None: ...\n" + "\n".join(stub))
+        blocks.append(
+            f"class {service.name}Stub:\n    def __init__(self, channel: aio.Channel) -> None: ...\n" + "\n".join(stub)
+        )
         blocks.append(f"class {service.name}Servicer:\n" + "\n".join(servicer))
-        blocks.append(f"def add_{service.name}Servicer_to_server(servicer: {service.name}Servicer, server: aio.Server) -> None: ...")
+        blocks.append(
+            f"def add_{service.name}Servicer_to_server(servicer: {service.name}Servicer, server: aio.Server) -> None: ..."
+        )
     head = ["from collections.abc import AsyncIterator", "", "from grpc import aio", "", *sorted(modules)]
     return "\n".join(head) + "\n\n" + "\n\n".join(blocks) + "\n"
 

@@ -27,7 +27,12 @@ def test_penalty_beats_xl_and_a_class_without_variants_takes_all(base, flags, xl
 
 @pytest.mark.parametrize(
     ("former", "queue"),
-    [("celery", "default"), ("download_xl", "default"), ("ocp_xl", "summary_xl"), ("cost_model_penalty", "refresh_penalty")],
+    [
+        ("celery", "default"),
+        ("download_xl", "default"),
+        ("ocp_xl", "summary_xl"),
+        ("cost_model_penalty", "refresh_penalty"),
+    ],
 )
 def test_a_queue_of_koku_means_the_class_that_does_its_work(former, queue):
     assert queue_checked(former) == queue

@@ -34,9 +34,13 @@ def test_a_message_survives_its_row(kind):
         if field.is_repeated:
             getattr(message, field.name).extend([7, 2**40])
         else:
-            setattr(message, field.name, {"string": "2025-01-10", "int64": 2**40, "bool": True, "int32": 3}[
-                {9: "string", 3: "int64", 8: "bool", 5: "int32"}[field.type]
-            ])
+            setattr(
+                message,
+                field.name,
+                {"string": "2025-01-10", "int64": 2**40, "bool": True, "int32": 3}[
+                    {9: "string", 3: "int64", 8: "bool", 5: "int32"}[field.type]
+                ],
+            )
     assert decoded(kind, encoded(message)) == message
 
 
@@ -55,7 +59,9 @@ def test_ranges_of_different_months_stay_apart():
     assert kind.dedupe_key(january) != kind.dedupe_key(february)
 
 
-@pytest.mark.parametrize(("start", "end"), [("2025-01-05", "2025-02-01"), ("2025-01-05", "2025-01-04"), ("soon", "2025-01-04")])
+@pytest.mark.parametrize(
+    ("start", "end"), [("2025-01-05", "2025-02-01"), ("2025-01-05", "2025-01-04"), ("soon", "2025-01-04")]
+)
 def test_a_range_that_is_not_within_one_month_is_refused(start, end):
     with pytest.raises(BadRequest):
         task_type("kura.tasks.v1.SummariseRange").dedupe_key(summary(start, end, []))

@@ -287,7 +287,9 @@ class TestChains:
     async def test_after_all_members_of_a_group_comes_the_follow_up_once(self, bench: QueueBench, database):
         follow_up = Seen()
         members = Seen(BadRequest("one fails first"), seconds=0.02)
-        async with bench.worker({PAYLOAD: members, pb.MarkManifestsComplete: follow_up}, slots=3, queues=("default", "priority")):
+        async with bench.worker(
+            {PAYLOAD: members, pb.MarkManifestsComplete: follow_up}, slots=3, queues=("default", "priority")
+        ):
             with database.begin() as connection:
                 group = open_group(
                     connection, size=4, follow_up=pb.MarkManifestsComplete(schema_name="org1", manifest_ids=[3])

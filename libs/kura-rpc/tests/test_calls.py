@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from kura.core.config import GrpcIdentitySettings
-from kura.core.errors import ConfigError, Deadline, LeaseLost, Unauthorised, Unavailable, KuraError
+from kura.core.errors import ConfigError, Deadline, KuraError, LeaseLost, Unauthorised, Unavailable
 from kura.core.telemetry import bound
 from kura.rpc.aggregator.v1 import aggregator_pb2, aggregator_pb2_grpc
 from kura.rpc.client import open_channel

@@ -41,6 +41,8 @@ def test_a_code_this_version_does_not_know_keeps_its_retry():
     assert from_rpc(sent).retry
 
 
-@pytest.mark.parametrize(("status", "kind"), [(StatusCode.UNAVAILABLE, Unavailable), (StatusCode.DEADLINE_EXCEEDED, Deadline)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(StatusCode.UNAVAILABLE, Unavailable), (StatusCode.DEADLINE_EXCEEDED, Deadline)]
+)
 def test_a_status_of_grpc_itself_has_a_meaning_too(status: StatusCode, kind: type[KuraError]):
     assert type(from_rpc(aio.AioRpcError(status, aio.Metadata(), aio.Metadata(), details="x"))) is kind

@@ -148,9 +148,9 @@ def backlogs(connection: Connection) -> list[Backlog]:
             func.count().filter(TASK.c.state == "queued", ~due).label("delayed"),
             func.count().filter(TASK.c.state == "running").label("running"),
             func.count().filter(TASK.c.state == "dead").label("dead"),
-            func.coalesce(
-                seconds_since(func.min(case((is_ready, TASK.c.not_before), else_=null()))), 0.0
-            ).label("oldest_ready_seconds"),
+            func.coalesce(seconds_since(func.min(case((is_ready, TASK.c.not_before), else_=null()))), 0.0).label(
+                "oldest_ready_seconds"
+            ),
         )
         .where(TASK.c.state.in_(("queued", "running", "dead")))
         .group_by(TASK.c.queue)
@@ -170,9 +170,7 @@ def remove_finished(connection: Connection, *, older_than_seconds: float = KEPT_
     """Delete rows of tasks that ended long ago; how many."""
     removed = delete(TASK).where(
         or_(
-            and_(
-                TASK.c.state.in_(("succeeded", "cancelled")), TASK.c.finished_at < in_seconds(-older_than_seconds)
-            ),
+            and_(TASK.c.state.in_(("succeeded", "cancelled")), TASK.c.finished_at < in_seconds(-older_than_seconds)),
             and_(
                 TASK.c.state.in_(("dead", "failed")),
                 TASK.c.finished_at < in_seconds(-older_than_seconds * DEAD_FACTOR),

@@ -1,10 +1,16 @@
-"""Time as the database tells it: leases, delays and ages use this one clock (reliability F45)."""
+"""Time as the database tells it: leases, delays and ages use this one clock (reliability F45); and random pauses."""
 
 from __future__ import annotations
 
+import random
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, DateTime, Float, cast, func, literal
+
+
+def between(least: float, most: float) -> float:
+    """A random number of seconds, so that many who wait do not come back at the same moment."""
+    return random.uniform(least, most)  # noqa: S311
 
 
 def now() -> ColumnElement[datetime]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import Gauge
 
 from kura.core.errors import KuraError
 from kura.core.telemetry import get_logger
+from kura.queue.clock import between
 from kura.queue.transport import Books
 from kura.store import leases
 
@@ -50,7 +50,7 @@ class Leader:
                 if self.token is not None:
                     await self._lead(self.token)
                     self.token = None
-                await self._pause(random.uniform(0.5, 1.0) * self._seconds / 3)
+                await self._pause(between(0.5, 1.0) * self._seconds / 3)
         finally:
             self._finished.set()
 
@@ -65,7 +65,7 @@ class Leader:
         working = asyncio.ensure_future(self._term())
         holding = asyncio.create_task(self._hold(token))
         stopping = asyncio.create_task(self._stopping.wait())
-        tasks: tuple[asyncio.Future[object], ...] = (working, holding, stopping)
+        tasks: list[asyncio.Future[Any]] = [working, holding, stopping]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if working.done():

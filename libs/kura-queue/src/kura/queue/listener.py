@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Callable
 from typing import Final
 
@@ -13,6 +12,7 @@ from psycopg2.extensions import connection as Psycopg2Connection
 
 from kura.core.errors import KuraError
 from kura.core.telemetry import get_logger
+from kura.queue.clock import between
 from kura.queue.outbox import CHANNEL
 from kura.store.database import Database, translating
 
@@ -42,7 +42,7 @@ class Listener:
                     connection.close()
             except (KuraError, psycopg2.Error) as error:
                 failures += 1
-                pause = random.uniform(0.2, min(2.0**failures, LONGEST_PAUSE_SECONDS))
+                pause = between(0.2, min(2.0**failures, LONGEST_PAUSE_SECONDS))
                 log.warning("listener_disconnected", error=str(error), pause_seconds=round(pause, 1))
                 await asyncio.sleep(pause)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,6 @@ import aio_pika
 from aio_pika.abc import (
     AbstractChannel,
     AbstractConnection,
-    AbstractExchange,
     AbstractIncomingMessage,
     AbstractQueue,
     ConsumerTag,
@@ -32,6 +30,7 @@ from sqlalchemy import Connection, null, select, update
 from kura.core.errors import BrokerUnavailable, KuraError
 from kura.core.telemetry import get_logger
 from kura.queue import metrics, states
+from kura.queue.clock import between
 from kura.queue.outbox import notify
 from kura.queue.queues import QUEUES
 from kura.queue.states import Claim, NotYet
@@ -168,7 +167,7 @@ class RabbitTransport:
             except (KuraError, *aio_pika.exceptions.CONNECTION_EXCEPTIONS, TimeoutError) as error:
                 failures += 1
                 log.warning("broker_unavailable", error=f"{type(error).__name__}: {error}")
-            await asyncio.sleep(random.uniform(0.2, min(2.0**failures, LONGEST_PAUSE_SECONDS)))
+            await asyncio.sleep(between(0.2, min(2.0**failures, LONGEST_PAUSE_SECONDS)))
 
 
 class RabbitFeed:
@@ -236,7 +235,7 @@ class RabbitFeed:
             except KuraError as error:
                 failures += 1
                 log.warning("claim_failed", code=error.code, error=str(error))
-                await asyncio.sleep(random.uniform(0.1, min(2.0**failures, LONGEST_PAUSE_SECONDS)))
+                await asyncio.sleep(between(0.1, min(2.0**failures, LONGEST_PAUSE_SECONDS)))
                 continue
             if isinstance(found, Claim):
                 return found

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import aio_pika
@@ -19,7 +18,7 @@ from sqlalchemy import Connection, select, tuple_, update
 from kura.core.errors import BrokerUnavailable, KuraError
 from kura.core.telemetry import get_logger
 from kura.queue import metrics, states
-from kura.queue.clock import now, seconds_since
+from kura.queue.clock import between, now, seconds_since
 from kura.queue.leader import Leader
 from kura.queue.listener import Listener
 from kura.queue.queues import QUEUES
@@ -73,7 +72,9 @@ class Unpublished:
 class Relay:
     """Background work of the scheduler; one instance publishes at a time."""
 
-    def __init__(self, *, url: str, books: Books, queue_type: QueueType, lost_after_seconds: float = LOST_AFTER_SECONDS):
+    def __init__(
+        self, *, url: str, books: Books, queue_type: QueueType, lost_after_seconds: float = LOST_AFTER_SECONDS
+    ):
         self._url = url
         self._books = books
         self._queue_type: QueueType = queue_type
@@ -103,8 +104,10 @@ class Relay:
                 failures = 0 if self.healthy else failures + 1
                 self.healthy = False
                 metrics.PUBLISH_FAILURES.inc()
-                pause = random.uniform(0.2, min(2.0**failures, LONGEST_PAUSE_SECONDS))
-                log.warning("relay_interrupted", error=f"{type(error).__name__}: {error}", pause_seconds=round(pause, 1))
+                pause = between(0.2, min(2.0**failures, LONGEST_PAUSE_SECONDS))
+                log.warning(
+                    "relay_interrupted", error=f"{type(error).__name__}: {error}", pause_seconds=round(pause, 1)
+                )
                 await asyncio.sleep(pause)
 
     async def _connected(self) -> None:
@@ -194,8 +197,8 @@ def message_of(row: Unpublished) -> aio_pika.Message:
         "root": row.root_id,
         "parent": row.parent_id,
         "group": row.group_id,
-        "enqueued_at": row.created_at.astimezone(timezone.utc).isoformat(),
-        "not_before": row.not_before.astimezone(timezone.utc).isoformat(),
+        "enqueued_at": row.created_at.astimezone(UTC).isoformat(),
+        "not_before": row.not_before.astimezone(UTC).isoformat(),
         "traceparent": row.traceparent,
     }
     return aio_pika.Message(
@@ -205,6 +208,10 @@ def message_of(row: Unpublished) -> aio_pika.Message:
         content_type="application/json",
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         priority=row.priority,
-        headers={name: value if isinstance(value, int) else str(value) for name, value in headers.items() if value is not None},
+        headers={
+            name: value if isinstance(value, int) else str(value)
+            for name, value in headers.items()
+            if value is not None
+        },
         app_id="kura",
     )

@@ -173,9 +173,7 @@ def is_held(connection: Connection, claim: Claim) -> bool:
     return connection.execute(held).first() is not None
 
 
-def succeed(
-    connection: Connection, claim: Claim, *, follow_ups: Sequence[Message] = (), progress: Any = None
-) -> bool:
+def succeed(connection: Connection, claim: Claim, *, follow_ups: Sequence[Message] = (), progress: Any = None) -> bool:
     """Done, together with the tasks that follow; False if the claim is lost, and then nothing follows."""
     values: dict[str, Any] = {"state": "succeeded", "finished_at": now(), "lease_expires_at": null()}
     if progress is not None:
@@ -263,7 +261,13 @@ def _hand_over(
     )
     if merged is None:
         return _requeue(
-            connection, guard, claim, delay_seconds=delay_seconds, code=None, error=None, counted=attempt == claim.attempt
+            connection,
+            guard,
+            claim,
+            delay_seconds=delay_seconds,
+            code=None,
+            error=None,
+            counted=attempt == claim.attempt,
         )
     values = {
         "state": "cancelled",
@@ -403,6 +407,4 @@ def _member_finished(connection: Connection, group_id: uuid.UUID, *, parent: uui
 
 def _member_failed(connection: Connection, group_id: uuid.UUID | None) -> None:
     if group_id is not None:
-        connection.execute(
-            update(TASK_GROUP).where(TASK_GROUP.c.id == group_id).values(failed=TASK_GROUP.c.failed + 1)
-        )
+        connection.execute(update(TASK_GROUP).where(TASK_GROUP.c.id == group_id).values(failed=TASK_GROUP.c.failed + 1))

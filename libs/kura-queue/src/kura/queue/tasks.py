@@ -6,7 +6,6 @@ already runs is left alone, and the new one waits behind it.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +15,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from kura.core.errors import BadRequest, InvalidData
+from kura.queue.clock import between
 from kura.rpc.tasks.v1 import tasks_pb2 as pb
 
 M = TypeVar("M", bound=Message)
@@ -39,7 +39,7 @@ class UndecodableTask(InvalidData):
 
 def full_jitter(attempt: int) -> float:
     """Seconds to wait after failed attempt `attempt`: anything up to min(2^attempt, 600), so that failures spread."""
-    return random.uniform(0, min(2.0**attempt, LONGEST_BACKOFF_SECONDS))
+    return between(0, min(2.0**attempt, LONGEST_BACKOFF_SECONDS))
 
 
 def slow_jitter(attempt: int) -> float:

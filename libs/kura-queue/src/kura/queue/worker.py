@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from kura.core.errors import Deadline, KuraError, LeaseBusy, LeaseLost, TooManyR
 from kura.core.metrics import ERRORS
 from kura.core.telemetry import bound, get_logger, span
 from kura.queue import metrics, states
+from kura.queue.clock import between
 from kura.queue.context import Context, Handler, Handlers
 from kura.queue.queues import queue_checked
 from kura.queue.states import Claim
@@ -132,7 +132,7 @@ class Worker(Generic[Tools]):
             except KuraError as error:
                 failures += 1
                 log.warning("claim_failed", code=error.code, error=str(error))
-                await asyncio.sleep(random.uniform(0.1, min(2.0**failures, LONGEST_PAUSE_SECONDS)))
+                await asyncio.sleep(between(0.1, min(2.0**failures, LONGEST_PAUSE_SECONDS)))
                 continue
             failures = 0
             if claim is None:
@@ -212,7 +212,7 @@ class Worker(Generic[Tools]):
                 outcome=Outcome.POSTPONED,
                 code=error.code,
                 error=str(error),
-                delay_seconds=random.uniform(*POSTPONED_SECONDS),
+                delay_seconds=between(*POSTPONED_SECONDS),
             )
         except KuraError as error:
             if error.retry:
@@ -297,7 +297,7 @@ class Worker(Generic[Tools]):
                 log.warning("record_failed", code=error.code, error=str(error))
                 if time.monotonic() > give_up:
                     return Ended(outcome=Outcome.LOST, code=error.code, error=str(error))
-                await asyncio.sleep(random.uniform(0, pause))
+                await asyncio.sleep(between(0, pause))
                 pause = min(pause * 2, 5.0)
             else:
                 return ended if kept else Ended(outcome=Outcome.LOST, code="claim_lost", error="refused by its token")

@@ -55,7 +55,7 @@ def open_channel(
     return aio.secure_channel(address, credentials, options=options, interceptors=interceptors)
 
 
-class CallWithMeaning(aio.UnaryUnaryClientInterceptor):
+class CallWithMeaning(aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]
     """Sends who asks and why, raises what went wrong as KuraError."""
 
     def __init__(self, security: Security) -> None:
@@ -70,7 +70,7 @@ class CallWithMeaning(aio.UnaryUnaryClientInterceptor):
         return call
 
 
-class StreamWithMeaning(aio.UnaryStreamClientInterceptor):
+class StreamWithMeaning(aio.UnaryStreamClientInterceptor):  # type: ignore[misc]
     """The same for answers that are streams."""
 
     def __init__(self, security: Security) -> None:

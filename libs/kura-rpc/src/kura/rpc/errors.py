@@ -54,7 +54,8 @@ def status_details(error: KuraError) -> bytes:
     detail = AnyMessage()
     detail.Pack(ErrorInfo(reason=error.code, domain=DOMAIN, metadata=facts))
     number: int = error.grpc.value[0]
-    return Status(code=number, message=str(error), details=[detail]).SerializeToString()
+    serialised: bytes = Status(code=number, message=str(error), details=[detail]).SerializeToString()
+    return serialised
 
 
 def from_rpc(error: aio.AioRpcError) -> KuraError:

@@ -113,7 +113,7 @@ def build_server(
     return RpcServer(server=server, address=address, names=tuple(names), probes=probes)
 
 
-class Door(aio.ServerInterceptor):
+class Door(aio.ServerInterceptor):  # type: ignore[misc]
     """What every call passes on its way in and out."""
 
     def __init__(self, *, security: Security, deadlines: Mapping[str, float]) -> None:

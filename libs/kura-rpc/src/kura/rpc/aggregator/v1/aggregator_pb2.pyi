@@ -72,7 +72,7 @@ class StartRunRequest(_message.Message):
     fence: Fence
     infra_provider_uuid: str
     manifest_ids: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, run_id: _Optional[str] = ..., schema_name: _Optional[str] = ..., provider_uuid: _Optional[str] = ..., start_date: _Optional[str] = ..., end_date: _Optional[str] = ..., pipeline: _Optional[_Union[Pipeline, str]] = ..., fence: _Optional[_Union[Fence, _Mapping]] = ..., infra_provider_uuid: _Optional[str] = ..., manifest_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[str] = ..., schema_name: _Optional[str] = ..., provider_uuid: _Optional[str] = ..., start_date: _Optional[str] = ..., end_date: _Optional[str] = ..., pipeline: _Optional[_Union[Pipeline, str]] = ..., fence: _Optional[_Union[Fence, _Mapping[str, object]]] = ..., infra_provider_uuid: _Optional[str] = ..., manifest_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class RunProgress(_message.Message):
     __slots__ = ("run_id", "step", "steps_done", "steps_total", "rows_read", "rows_written", "seconds", "state", "notes")
@@ -110,7 +110,7 @@ class Run(_message.Message):
     finished_at: _timestamp_pb2.Timestamp
     error_code: str
     error: str
-    def __init__(self, request: _Optional[_Union[StartRunRequest, _Mapping]] = ..., progress: _Optional[_Union[RunProgress, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error_code: _Optional[str] = ..., error: _Optional[str] = ...) -> None: ...
+    def __init__(self, request: _Optional[_Union[StartRunRequest, _Mapping[str, object]]] = ..., progress: _Optional[_Union[RunProgress, _Mapping[str, object]]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., error_code: _Optional[str] = ..., error: _Optional[str] = ...) -> None: ...
 
 class CancelRunRequest(_message.Message):
     __slots__ = ("run_id",)
@@ -122,7 +122,7 @@ class CancelRunResponse(_message.Message):
     __slots__ = ("run",)
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: Run
-    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+    def __init__(self, run: _Optional[_Union[Run, _Mapping[str, object]]] = ...) -> None: ...
 
 class GetRunRequest(_message.Message):
     __slots__ = ("run_id",)
@@ -134,7 +134,7 @@ class GetRunResponse(_message.Message):
     __slots__ = ("run",)
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: Run
-    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+    def __init__(self, run: _Optional[_Union[Run, _Mapping[str, object]]] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
     __slots__ = ("states", "schema_name")
@@ -148,4 +148,4 @@ class ListRunsResponse(_message.Message):
     __slots__ = ("runs",)
     RUNS_FIELD_NUMBER: _ClassVar[int]
     runs: _containers.RepeatedCompositeFieldContainer[Run]
-    def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ...) -> None: ...
+    def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping[str, object]]]] = ...) -> None: ...

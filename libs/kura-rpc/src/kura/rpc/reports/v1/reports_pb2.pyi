@@ -20,7 +20,7 @@ class GetReportRequest(_message.Message):
     QUERY_FIELD_NUMBER: _ClassVar[int]
     path: str
     query: _containers.RepeatedCompositeFieldContainer[QueryParameter]
-    def __init__(self, path: _Optional[str] = ..., query: _Optional[_Iterable[_Union[QueryParameter, _Mapping]]] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., query: _Optional[_Iterable[_Union[QueryParameter, _Mapping[str, object]]]] = ...) -> None: ...
 
 class GetReportResponse(_message.Message):
     __slots__ = ("json",)
@@ -34,7 +34,7 @@ class ListTagsRequest(_message.Message):
     QUERY_FIELD_NUMBER: _ClassVar[int]
     path: str
     query: _containers.RepeatedCompositeFieldContainer[QueryParameter]
-    def __init__(self, path: _Optional[str] = ..., query: _Optional[_Iterable[_Union[QueryParameter, _Mapping]]] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., query: _Optional[_Iterable[_Union[QueryParameter, _Mapping[str, object]]]] = ...) -> None: ...
 
 class ListTagsResponse(_message.Message):
     __slots__ = ("json",)

@@ -28,7 +28,7 @@ class Schedule(_message.Message):
     last_run_at: _timestamp_pb2.Timestamp
     next_run_at: _timestamp_pb2.Timestamp
     last_task_id: str
-    def __init__(self, name: _Optional[str] = ..., cron: _Optional[str] = ..., task_type: _Optional[str] = ..., payload: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., enabled: _Optional[bool] = ..., last_run_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_run_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_task_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., cron: _Optional[str] = ..., task_type: _Optional[str] = ..., payload: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, object]]] = ..., enabled: _Optional[bool] = ..., last_run_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., next_run_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., last_task_id: _Optional[str] = ...) -> None: ...
 
 class ListSchedulesRequest(_message.Message):
     __slots__ = ()
@@ -38,7 +38,7 @@ class ListSchedulesResponse(_message.Message):
     __slots__ = ("schedules",)
     SCHEDULES_FIELD_NUMBER: _ClassVar[int]
     schedules: _containers.RepeatedCompositeFieldContainer[Schedule]
-    def __init__(self, schedules: _Optional[_Iterable[_Union[Schedule, _Mapping]]] = ...) -> None: ...
+    def __init__(self, schedules: _Optional[_Iterable[_Union[Schedule, _Mapping[str, object]]]] = ...) -> None: ...
 
 class TriggerScheduleRequest(_message.Message):
     __slots__ = ("name",)
@@ -62,10 +62,10 @@ class UpdateScheduleRequest(_message.Message):
     cron: str
     enabled: bool
     payload: _struct_pb2.Struct
-    def __init__(self, name: _Optional[str] = ..., cron: _Optional[str] = ..., enabled: _Optional[bool] = ..., payload: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., cron: _Optional[str] = ..., enabled: _Optional[bool] = ..., payload: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, object]]] = ...) -> None: ...
 
 class UpdateScheduleResponse(_message.Message):
     __slots__ = ("schedule",)
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     schedule: Schedule
-    def __init__(self, schedule: _Optional[_Union[Schedule, _Mapping]] = ...) -> None: ...
+    def __init__(self, schedule: _Optional[_Union[Schedule, _Mapping[str, object]]] = ...) -> None: ...

@@ -26,39 +26,39 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19kura/tasks/v1/admin.proto\x12\rkura.tasks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x04\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.kura.tasks.v1.TaskState\x12\r\n\x05queue\x18\x04 \x01(\t\x12\x13\n\x0bschema_name\x18\x05 \x01(\t\x12(\n\x07payload\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x08 \x01(\x05\x12\x10\n\x08priority\x18\t \x01(\x05\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nnot_before\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06worker\x18\x0e \x01(\t\x12\x12\n\nerror_code\x18\x0f \x01(\t\x12\r\n\x05\x65rror\x18\x10 \x01(\t\x12)\n\x08progress\x18\x11 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\tparent_id\x18\x12 \x01(\t\x12\x0f\n\x07root_id\x18\x13 \x01(\t\x12\x18\n\x10\x63\x61ncel_requested\x18\x14 \x01(\x08\"\xa6\x01\n\x10ListTasksRequest\x12(\n\x06states\x18\x01 \x03(\x0e\x32\x18.kura.tasks.v1.TaskState\x12\r\n\x05queue\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x13\n\x0bschema_name\x18\x04 \x01(\t\x12\x0f\n\x07root_id\x18\x05 \x01(\t\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"P\n\x11ListTasksResponse\x12\"\n\x05tasks\x18\x01 \x03(\x0b\x32\x13.kura.tasks.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1c\n\x0eGetTaskRequest\x12\n\n\x02id\x18\x01 \x01(\t\"4\n\x0fGetTaskResponse\x12!\n\x04task\x18\x01 \x01(\x0b\x32\x13.kura.tasks.v1.Task\"\x1e\n\x10RetryTaskRequest\x12\n\n\x02id\x18\x01 \x01(\t\"6\n\x11RetryTaskResponse\x12!\n\x04task\x18\x01 \x01(\x0b\x32\x13.kura.tasks.v1.Task\"\x1f\n\x11\x43\x61ncelTaskRequest\x12\n\n\x02id\x18\x01 \x01(\t\"7\n\x12\x43\x61ncelTaskResponse\x12!\n\x04task\x18\x01 \x01(\x0b\x32\x13.kura.tasks.v1.Task\"\x13\n\x11ListQueuesRequest\"z\n\x0cQueueBacklog\x12\r\n\x05queue\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x03\x12\x0f\n\x07\x64\x65layed\x18\x03 \x01(\x03\x12\x0f\n\x07running\x18\x04 \x01(\x03\x12\x0c\n\x04\x64\x65\x61\x64\x18\x05 \x01(\x03\x12\x1c\n\x14oldest_ready_seconds\x18\x06 \x01(\x01\"A\n\x12ListQueuesResponse\x12+\n\x06queues\x18\x01 \x03(\x0b\x32\x1b.kura.tasks.v1.QueueBacklog*\x9f\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11TASK_STATE_QUEUED\x10\x01\x12\x16\n\x12TASK_STATE_RUNNING\x10\x02\x12\x18\n\x14TASK_STATE_SUCCEEDED\x10\x03\x12\x13\n\x0fTASK_STATE_DEAD\x10\x04\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x05\x32\xa2\x03\n\x10TaskAdminService\x12N\n\tListTasks\x12\x1f.kura.tasks.v1.ListTasksRequest\x1a .kura.tasks.v1.ListTasksResponse\x12H\n\x07GetTask\x12\x1d.kura.tasks.v1.GetTaskRequest\x1a\x1e.kura.tasks.v1.GetTaskResponse\x12N\n\tRetryTask\x12\x1f.kura.tasks.v1.RetryTaskRequest\x1a .kura.tasks.v1.RetryTaskResponse\x12Q\n\nCancelTask\x12 .kura.tasks.v1.CancelTaskRequest\x1a!.kura.tasks.v1.CancelTaskResponse\x12Q\n\nListQueues\x12 .kura.tasks.v1.ListQueuesRequest\x1a!.kura.tasks.v1.ListQueuesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19kura/tasks/v1/admin.proto\x12\rkura.tasks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x04\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.kura.tasks.v1.TaskState\x12\r\n\x05queue\x18\x04 \x01(\t\x12\x13\n\x0bschema_name\x18\x05 \x01(\t\x12(\n\x07payload\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x08 \x01(\x05\x12\x10\n\x08priority\x18\t \x01(\x05\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nnot_before\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06worker\x18\x0e \x01(\t\x12\x12\n\nerror_code\x18\x0f \x01(\t\x12\r\n\x05\x65rror\x18\x10 \x01(\t\x12)\n\x08progress\x18\x11 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\tparent_id\x18\x12 \x01(\t\x12\x0f\n\x07root_id\x18\x13 \x01(\t\"\xa6\x01\n\x10ListTasksRequest\x12(\n\x06states\x18\x01 \x03(\x0e\x32\x18.kura.tasks.v1.TaskState\x12\r\n\x05queue\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x13\n\x0bschema_name\x18\x04 \x01(\t\x12\x0f\n\x07root_id\x18\x05 \x01(\t\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"P\n\x11ListTasksResponse\x12\"\n\x05tasks\x18\x01 \x03(\x0b\x32\x13.kura.tasks.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1c\n\x0eGetTaskRequest\x12\n\n\x02id\x18\x01 \x01(\t\"4\n\x0fGetTaskResponse\x12!\n\x04task\x18\x01 \x01(\x0b\x32\x13.kura.tasks.v1.Task\"\x1e\n\x10RetryTaskRequest\x12\n\n\x02id\x18\x01 \x01(\t\"6\n\x11RetryTaskResponse\x12!\n\x04task\x18\x01 \x01(\x0b\x32\x13.kura.tasks.v1.Task\"\x1f\n\x11\x43\x61ncelTaskRequest\x12\n\n\x02id\x18\x01 \x01(\t\"7\n\x12\x43\x61ncelTaskResponse\x12!\n\x04task\x18\x01 \x01(\x0b\x32\x13.kura.tasks.v1.Task\"\x13\n\x11ListQueuesRequest\"z\n\x0cQueueBacklog\x12\r\n\x05queue\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x03\x12\x0f\n\x07\x64\x65layed\x18\x03 \x01(\x03\x12\x0f\n\x07running\x18\x04 \x01(\x03\x12\x0c\n\x04\x64\x65\x61\x64\x18\x05 \x01(\x03\x12\x1c\n\x14oldest_ready_seconds\x18\x06 \x01(\x01\"A\n\x12ListQueuesResponse\x12+\n\x06queues\x18\x01 \x03(\x0b\x32\x1b.kura.tasks.v1.QueueBacklog*\x9f\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11TASK_STATE_QUEUED\x10\x01\x12\x16\n\x12TASK_STATE_RUNNING\x10\x02\x12\x18\n\x14TASK_STATE_SUCCEEDED\x10\x03\x12\x13\n\x0fTASK_STATE_DEAD\x10\x04\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x05\x32\xa2\x03\n\x10TaskAdminService\x12N\n\tListTasks\x12\x1f.kura.tasks.v1.ListTasksRequest\x1a .kura.tasks.v1.ListTasksResponse\x12H\n\x07GetTask\x12\x1d.kura.tasks.v1.GetTaskRequest\x1a\x1e.kura.tasks.v1.GetTaskResponse\x12N\n\tRetryTask\x12\x1f.kura.tasks.v1.RetryTaskRequest\x1a .kura.tasks.v1.RetryTaskResponse\x12Q\n\nCancelTask\x12 .kura.tasks.v1.CancelTaskRequest\x1a!.kura.tasks.v1.CancelTaskResponse\x12Q\n\nListQueues\x12 .kura.tasks.v1.ListQueuesRequest\x1a!.kura.tasks.v1.ListQueuesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kura.tasks.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TASKSTATE']._serialized_start=1393
-  _globals['_TASKSTATE']._serialized_end=1552
+  _globals['_TASKSTATE']._serialized_start=1367
+  _globals['_TASKSTATE']._serialized_end=1526
   _globals['_TASK']._serialized_start=108
-  _globals['_TASK']._serialized_end=665
-  _globals['_LISTTASKSREQUEST']._serialized_start=668
-  _globals['_LISTTASKSREQUEST']._serialized_end=834
-  _globals['_LISTTASKSRESPONSE']._serialized_start=836
-  _globals['_LISTTASKSRESPONSE']._serialized_end=916
-  _globals['_GETTASKREQUEST']._serialized_start=918
-  _globals['_GETTASKREQUEST']._serialized_end=946
-  _globals['_GETTASKRESPONSE']._serialized_start=948
-  _globals['_GETTASKRESPONSE']._serialized_end=1000
-  _globals['_RETRYTASKREQUEST']._serialized_start=1002
-  _globals['_RETRYTASKREQUEST']._serialized_end=1032
-  _globals['_RETRYTASKRESPONSE']._serialized_start=1034
-  _globals['_RETRYTASKRESPONSE']._serialized_end=1088
-  _globals['_CANCELTASKREQUEST']._serialized_start=1090
-  _globals['_CANCELTASKREQUEST']._serialized_end=1121
-  _globals['_CANCELTASKRESPONSE']._serialized_start=1123
-  _globals['_CANCELTASKRESPONSE']._serialized_end=1178
-  _globals['_LISTQUEUESREQUEST']._serialized_start=1180
-  _globals['_LISTQUEUESREQUEST']._serialized_end=1199
-  _globals['_QUEUEBACKLOG']._serialized_start=1201
-  _globals['_QUEUEBACKLOG']._serialized_end=1323
-  _globals['_LISTQUEUESRESPONSE']._serialized_start=1325
-  _globals['_LISTQUEUESRESPONSE']._serialized_end=1390
-  _globals['_TASKADMINSERVICE']._serialized_start=1555
-  _globals['_TASKADMINSERVICE']._serialized_end=1973
+  _globals['_TASK']._serialized_end=639
+  _globals['_LISTTASKSREQUEST']._serialized_start=642
+  _globals['_LISTTASKSREQUEST']._serialized_end=808
+  _globals['_LISTTASKSRESPONSE']._serialized_start=810
+  _globals['_LISTTASKSRESPONSE']._serialized_end=890
+  _globals['_GETTASKREQUEST']._serialized_start=892
+  _globals['_GETTASKREQUEST']._serialized_end=920
+  _globals['_GETTASKRESPONSE']._serialized_start=922
+  _globals['_GETTASKRESPONSE']._serialized_end=974
+  _globals['_RETRYTASKREQUEST']._serialized_start=976
+  _globals['_RETRYTASKREQUEST']._serialized_end=1006
+  _globals['_RETRYTASKRESPONSE']._serialized_start=1008
+  _globals['_RETRYTASKRESPONSE']._serialized_end=1062
+  _globals['_CANCELTASKREQUEST']._serialized_start=1064
+  _globals['_CANCELTASKREQUEST']._serialized_end=1095
+  _globals['_CANCELTASKRESPONSE']._serialized_start=1097
+  _globals['_CANCELTASKRESPONSE']._serialized_end=1152
+  _globals['_LISTQUEUESREQUEST']._serialized_start=1154
+  _globals['_LISTQUEUESREQUEST']._serialized_end=1173
+  _globals['_QUEUEBACKLOG']._serialized_start=1175
+  _globals['_QUEUEBACKLOG']._serialized_end=1297
+  _globals['_LISTQUEUESRESPONSE']._serialized_start=1299
+  _globals['_LISTQUEUESRESPONSE']._serialized_end=1364
+  _globals['_TASKADMINSERVICE']._serialized_start=1529
+  _globals['_TASKADMINSERVICE']._serialized_end=1947
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ TASK_STATE_DEAD: TaskState
 TASK_STATE_CANCELLED: TaskState
 
 class Task(_message.Message):
-    __slots__ = ("id", "type", "state", "queue", "schema_name", "payload", "attempt", "max_attempts", "priority", "created_at", "not_before", "started_at", "finished_at", "worker", "error_code", "error", "progress", "parent_id", "root_id", "cancel_requested")
+    __slots__ = ("id", "type", "state", "queue", "schema_name", "payload", "attempt", "max_attempts", "priority", "created_at", "not_before", "started_at", "finished_at", "worker", "error_code", "error", "progress", "parent_id", "root_id")
     ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -47,7 +47,6 @@ class Task(_message.Message):
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     ROOT_ID_FIELD_NUMBER: _ClassVar[int]
-    CANCEL_REQUESTED_FIELD_NUMBER: _ClassVar[int]
     id: str
     type: str
     state: TaskState
@@ -67,8 +66,7 @@ class Task(_message.Message):
     progress: _struct_pb2.Struct
     parent_id: str
     root_id: str
-    cancel_requested: bool
-    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., queue: _Optional[str] = ..., schema_name: _Optional[str] = ..., payload: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., priority: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., worker: _Optional[str] = ..., error_code: _Optional[str] = ..., error: _Optional[str] = ..., progress: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., parent_id: _Optional[str] = ..., root_id: _Optional[str] = ..., cancel_requested: _Optional[bool] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., queue: _Optional[str] = ..., schema_name: _Optional[str] = ..., payload: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, object]]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., priority: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., worker: _Optional[str] = ..., error_code: _Optional[str] = ..., error: _Optional[str] = ..., progress: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, object]]] = ..., parent_id: _Optional[str] = ..., root_id: _Optional[str] = ...) -> None: ...
 
 class ListTasksRequest(_message.Message):
     __slots__ = ("states", "queue", "type", "schema_name", "root_id", "page_size", "page_token")
@@ -94,7 +92,7 @@ class ListTasksResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     tasks: _containers.RepeatedCompositeFieldContainer[Task]
     next_page_token: str
-    def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping[str, object]]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetTaskRequest(_message.Message):
     __slots__ = ("id",)
@@ -106,7 +104,7 @@ class GetTaskResponse(_message.Message):
     __slots__ = ("task",)
     TASK_FIELD_NUMBER: _ClassVar[int]
     task: Task
-    def __init__(self, task: _Optional[_Union[Task, _Mapping]] = ...) -> None: ...
+    def __init__(self, task: _Optional[_Union[Task, _Mapping[str, object]]] = ...) -> None: ...
 
 class RetryTaskRequest(_message.Message):
     __slots__ = ("id",)
@@ -118,7 +116,7 @@ class RetryTaskResponse(_message.Message):
     __slots__ = ("task",)
     TASK_FIELD_NUMBER: _ClassVar[int]
     task: Task
-    def __init__(self, task: _Optional[_Union[Task, _Mapping]] = ...) -> None: ...
+    def __init__(self, task: _Optional[_Union[Task, _Mapping[str, object]]] = ...) -> None: ...
 
 class CancelTaskRequest(_message.Message):
     __slots__ = ("id",)
@@ -130,7 +128,7 @@ class CancelTaskResponse(_message.Message):
     __slots__ = ("task",)
     TASK_FIELD_NUMBER: _ClassVar[int]
     task: Task
-    def __init__(self, task: _Optional[_Union[Task, _Mapping]] = ...) -> None: ...
+    def __init__(self, task: _Optional[_Union[Task, _Mapping[str, object]]] = ...) -> None: ...
 
 class ListQueuesRequest(_message.Message):
     __slots__ = ()
@@ -156,4 +154,4 @@ class ListQueuesResponse(_message.Message):
     __slots__ = ("queues",)
     QUEUES_FIELD_NUMBER: _ClassVar[int]
     queues: _containers.RepeatedCompositeFieldContainer[QueueBacklog]
-    def __init__(self, queues: _Optional[_Iterable[_Union[QueueBacklog, _Mapping]]] = ...) -> None: ...
+    def __init__(self, queues: _Optional[_Iterable[_Union[QueueBacklog, _Mapping[str, object]]]] = ...) -> None: ...

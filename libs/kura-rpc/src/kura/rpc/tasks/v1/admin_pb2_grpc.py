@@ -98,7 +98,8 @@ class TaskAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelTask(self, request, context):
-        """Cancels a queued task at once, or asks a running one to stop.
+        """Cancels a queued or running task. The handler of a running one is stopped at its next heartbeat, within seconds, and
+        what it writes after that is refused.
 
         Errors: NOT_FOUND no task has this id; FAILED_PRECONDITION the task is at its end.
         """

@@ -1,0 +1,1 @@
+"""Periodic schedule, task admin, reconcilers; leader by database lease."""
