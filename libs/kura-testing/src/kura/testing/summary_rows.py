@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -192,7 +192,7 @@ def add_periods(connection: Connection, months: Iterable[date]) -> dict[tuple[st
     ids: dict[tuple[str, date], int] = {}
     for month in months:
         for cluster, (source, alias) in CLUSTERS.items():
-            start = datetime(month.year, month.month, 1).astimezone()
+            start = datetime(month.year, month.month, 1, tzinfo=UTC)
             statement = insert(REPORT_PERIOD).values(
                 cluster_id=cluster,
                 cluster_alias=alias,

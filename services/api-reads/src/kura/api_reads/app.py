@@ -16,8 +16,11 @@ from kura.api_reads.gateway import Gateway
 from kura.api_reads.http import routes_of
 from kura.api_reads.reports.reporting import Rules
 from kura.api_reads.routes import status
+from kura.api_reads.routes.account import account_endpoints, settings_route
 from kura.api_reads.routes.reports import report_endpoints
+from kura.api_reads.routes.resource_types import resource_type_endpoints
 from kura.api_reads.routes.sources import SourceReads
+from kura.api_reads.routes.tags import tag_endpoints
 from kura.api_reads.routes.uploads import UploadReads
 from kura.core import days
 from kura.core.errors import KuraError
@@ -29,7 +32,7 @@ from kura.store.database import Database
 
 def endpoints() -> list[Endpoint]:
     """Every address the gateway declares."""
-    return [*report_endpoints()]
+    return [*report_endpoints(), *tag_endpoints(), *resource_type_endpoints(), *account_endpoints()]
 
 
 def build_gateway(
@@ -62,6 +65,7 @@ def build_app(
     routes = [
         *status.routes(),
         *routes_of(endpoints(), gateway),
+        settings_route(),
         *SourceReads(primary=gateway.primary).routes(),
         *UploadReads(primary=gateway.primary).routes(),
         *more_routes,

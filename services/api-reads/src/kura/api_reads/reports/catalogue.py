@@ -117,7 +117,6 @@ class Report:
     filters: frozenset[str] = frozenset()
     excludes: frozenset[str] = frozenset()
     exclude_clouds: tuple[str, ...] = ("aws", "azure")
-    tags: bool = True
     keeps_tags: bool = True
     order_by: Mapping[str, str] = field(default_factory=dict)
     grouped_orders: frozenset[str] = frozenset()

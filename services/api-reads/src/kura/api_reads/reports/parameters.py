@@ -151,7 +151,7 @@ def read_parameters(query: QueryString, report: Report, known: Known) -> Paramet
     """Check a request for `report`. ParameterErrors carries the map that clients expect."""
     given = query.given
     errors: dict[str, Any] = {}
-    check = _Collector(errors)
+    check = Collector(errors)
 
     filters = check("filter", _read_filter, given.get("filter"), report, known) or FilterPart()
     excludes = check("exclude", _read_exclude, given.get("exclude"), report, known) or ()
@@ -160,11 +160,11 @@ def read_parameters(query: QueryString, report: Report, known: Known) -> Paramet
     delta = check("delta", _read_delta, given.get("delta"), report) if _takes_delta(report) else None
     start = end = None
     if not report.monthly_only:
-        start = check("start_date", _read_date, given.get("start_date"), "start_date", known)
-        end = check("end_date", _read_date, given.get("end_date"), "end_date", known)
-    limit = check("limit", _read_integer, given.get("limit"))
-    offset = check("offset", _read_integer, given.get("offset"))
-    currency = check("currency", _read_currency, given.get("currency"), known)
+        start = check("start_date", read_date, given.get("start_date"), "start_date", known)
+        end = check("end_date", read_date, given.get("end_date"), "end_date", known)
+    limit = check("limit", read_integer, given.get("limit"))
+    offset = check("offset", read_integer, given.get("offset"))
+    currency = check("currency", read_currency_given, given.get("currency"), known)
     categories = check("category", _read_categories, given.get("category"), known) or ()
     if errors:
         raise ParameterErrors(errors)
@@ -181,10 +181,10 @@ def read_parameters(query: QueryString, report: Report, known: Known) -> Paramet
     return Parameters(
         report=report,
         scope=scope,
-        filters=_combined((*filters.asked, *_valued(groups))),
-        excludes=_combined(excludes),
+        filters=combined((*filters.asked, *valued(groups))),
+        excludes=combined(excludes),
         groups=names,
-        named=_named((*filters.asked, *groups)),
+        named=named((*filters.asked, *groups)),
         ranked=filters.limit,
         ranked_offset=filters.offset,
         limit=_page_limit(limit),
@@ -215,7 +215,7 @@ def _top_level(report: Report) -> set[str]:
 Read = TypeVar("Read")
 
 
-class _Collector:
+class Collector:
     """Runs checks and keeps what they refuse, by parameter."""
 
     def __init__(self, errors: dict[str, Any]) -> None:
@@ -263,13 +263,13 @@ def date_of(text: str) -> date:
         raise FieldError([NOT_DATE]) from error
 
 
-def _read_integer(given: Given | None) -> int | None:
+def read_integer(given: Given | None) -> int | None:
     if given is None:
         return None
     return integer_of([read_single(given, NOT_INTEGER)])
 
 
-def _read_date(given: Given | None, name: str, known: Known) -> date | None:
+def read_date(given: Given | None, name: str, known: Known) -> date | None:
     if given is None:
         return None
     day = date_of(read_single(given, NOT_DATE))
@@ -289,7 +289,7 @@ def read_currency(text: str, enabled: frozenset[str]) -> str:
     return code
 
 
-def _read_currency(given: Given | None, known: Known) -> str | None:
+def read_currency_given(given: Given | None, known: Known) -> str | None:
     if given is None:
         return None
     return read_currency(read_single(given, "Not a valid string."), known.currencies)
@@ -343,16 +343,19 @@ class AskedKeys:
         return self.asked
 
 
-def _read_keys(keyed: Mapping[str, list[str]], allowed: frozenset[str], report: Report, known: Known) -> AskedKeys:
+def read_keys(
+    keyed: Mapping[str, list[str]], allowed: frozenset[str], *, tag_keys: frozenset[str], drops_tags: bool = False
+) -> AskedKeys:
+    """Keys with their operators. `tag_keys` are the labels that may be named; `drops_tags` ignores labels silently."""
     asked: list[Asked] = []
     wrong: dict[str, Any] = {}
     unknown: dict[str, Any] = {}
     for name, values in keyed.items():
         operator, key = _operator(name)
-        tag = report.tags and key.startswith(TAG)
-        if tag and not report.keeps_tags:
+        tag = key.startswith(TAG)
+        if tag and drops_tags:
             continue
-        if key not in allowed and not (tag and key.removeprefix(TAG) in known.tag_keys):
+        if key not in allowed and not (tag and key.removeprefix(TAG) in tag_keys):
             unknown[name] = [UNSUPPORTED]
             continue
         try:
@@ -376,6 +379,10 @@ class FilterPart:
     offset: int | None = None
 
 
+def _report_keys(keyed: Mapping[str, list[str]], allowed: frozenset[str], report: Report, known: Known) -> AskedKeys:
+    return read_keys(keyed, allowed, tag_keys=known.tag_keys, drops_tags=not report.keeps_tags)
+
+
 def _read_filter(given: Given | None, report: Report, known: Known) -> FilterPart:
     if given is None or not (given.keyed or given.texts):
         if report.required_filters:
@@ -384,9 +391,9 @@ def _read_filter(given: Given | None, report: Report, known: Known) -> FilterPar
                 {"non_field_errors": [f"MIG profiles endpoint requires filters: {names}. Missing: {names}"]}
             )
         return FilterPart()
-    _only_keys(given)
+    only_keys(given)
     problems: dict[str, Any] = {}
-    check = _Collector(problems)
+    check = Collector(problems)
     texts = given.keyed
     read: dict[str, Any] = {}
     choices = _time_choices(report)
@@ -398,7 +405,7 @@ def _read_filter(given: Given | None, report: Report, known: Known) -> FilterPar
         if name in texts:
             read[name] = check(name, _read_rank, texts[name])
     own = {*TIME_KEYS, *ranks, "resource_scope"}
-    keys = _read_keys(
+    keys = _report_keys(
         {name: values for name, values in texts.items() if name not in own}, report.filters, report, known
     )
     problems.update(keys.wrong)
@@ -411,7 +418,7 @@ def _read_filter(given: Given | None, report: Report, known: Known) -> FilterPar
             problems.setdefault(name, ["This field is required."])
     if problems or keys.unknown:
         raise FieldError(problems or keys.unknown)
-    _check_time(read)
+    check_time(read)
     return FilterPart(
         asked=keys.asked,
         resolution=read.get("resolution"),
@@ -422,12 +429,12 @@ def _read_filter(given: Given | None, report: Report, known: Known) -> FilterPar
     )
 
 
-def _only_keys(given: Given) -> None:
+def only_keys(given: Given) -> None:
     if given.texts:
         raise FieldError({"non_field_errors": [NOT_MAP]})
 
 
-def _time_choices(report: Report) -> dict[str, Callable[[list[str]], str]]:
+def _time_choices(report: Report) -> Mapping[str, Callable[[list[str]], str]]:
     if report.monthly_only:
         return {
             "resolution": lambda texts: _one_of(texts, ("monthly",), "valid choice is 'monthly'"),
@@ -436,11 +443,14 @@ def _time_choices(report: Report) -> dict[str, Callable[[list[str]], str]]:
                 texts, time_scope.MONTH_VALUES, f"valid choices are '{time_scope.MONTH_VALUES}'"
             ),
         }
-    return {
-        "resolution": lambda texts: read_choice(texts, time_scope.RESOLUTIONS),
-        "time_scope_units": lambda texts: read_choice(texts, time_scope.UNITS),
-        "time_scope_value": lambda texts: read_choice(texts, (*time_scope.MONTH_VALUES, *time_scope.DAY_VALUES)),
-    }
+    return TIME_CHOICES
+
+
+TIME_CHOICES: Mapping[str, Callable[[list[str]], str]] = {
+    "resolution": lambda texts: read_choice(texts, time_scope.RESOLUTIONS),
+    "time_scope_units": lambda texts: read_choice(texts, time_scope.UNITS),
+    "time_scope_value": lambda texts: read_choice(texts, (*time_scope.MONTH_VALUES, *time_scope.DAY_VALUES)),
+}
 
 
 def _one_of(texts: list[str], choices: tuple[str, ...], problem: str) -> str:
@@ -462,7 +472,7 @@ def _check_clouds(values: tuple[str, ...], clouds: tuple[str, ...]) -> None:
         raise FieldError([f'"{wrong[0]}" is not a valid choice.'])
 
 
-def _check_time(read: Mapping[str, Any]) -> None:
+def check_time(read: Mapping[str, Any]) -> None:
     """Units, value and resolution must fit together."""
     units, value = read.get("time_scope_units"), read.get("time_scope_value")
     if units == "month" and value is not None and value not in time_scope.MONTH_VALUES:
@@ -476,8 +486,8 @@ def _check_time(read: Mapping[str, Any]) -> None:
 def _read_exclude(given: Given | None, report: Report, known: Known) -> tuple[Asked, ...]:
     if given is None:
         return ()
-    _only_keys(given)
-    asked = _read_keys(given.keyed, report.excludes, report, known).accepted()
+    only_keys(given)
+    asked = _report_keys(given.keyed, report.excludes, report, known).accepted()
     for part in asked:
         if part.key == "infrastructures":
             try:
@@ -492,8 +502,8 @@ def _read_groups(given: Given | None, report: Report, known: Known) -> tuple[Ask
         return ()
     if report.monthly_only:
         raise FieldError({"non_field_errors": ["Group by queries are not allowed."]})
-    _only_keys(given)
-    groups = _read_keys(given.keyed, report.group_by, report, known).accepted()
+    only_keys(given)
+    groups = _report_keys(given.keyed, report.group_by, report, known).accepted()
     if len({group.key for group in groups}) > known.max_groups:
         raise FieldError({"group_by": f"Cost Management supports a max of {known.max_groups} group_by options."})
     return groups
@@ -513,7 +523,7 @@ def _read_orders(
 ) -> tuple[AskedOrder, ...]:
     if given is None:
         return ()
-    _only_keys(given)
+    only_keys(given)
     grouped = {group.key for group in groups}
     orders: list[AskedOrder] = []
     wrong: dict[str, Any] = {}
@@ -522,7 +532,7 @@ def _read_orders(
         operator, key = _operator(name)
         if operator is Operator.OR:
             unknown[name] = f'The order_by key "{name}" can not contain the or parameter.'
-        elif operator is Operator.EXACT or (key not in report.order_by and not (report.tags and key.startswith(TAG))):
+        elif operator is Operator.EXACT or (key not in report.order_by and not key.startswith(TAG)):
             unknown[name] = [UNSUPPORTED]
         elif (key in report.grouped_orders or key.startswith(TAG)) and key not in grouped:
             unknown[name] = f'Order-by "{key}" requires matching Group-by.'
@@ -585,24 +595,11 @@ def _check_together(
     categories: tuple[str, ...],
 ) -> None:
     """Rules between parameters; the first broken one is reported."""
-    if (start is None) != (end is None):
-        raise ParameterErrors({"error": ["The parameters [start_date, end_date] must both be defined."]})
-    if start is not None and end is not None:
-        if start > end:
-            raise ParameterErrors({"error": ["start_date must be a date that is before end_date."]})
-        if filters.units is not None or filters.value is not None:
-            raise ParameterErrors(
-                {
-                    "error": [
-                        "The parameters [start_date, end_date] may not be ",
-                        "used with the filters [time_scope_value, time_scope_units]",
-                    ]
-                }
-            )
-        if delta is not None:
-            raise ParameterErrors(
-                {"error": ["Delta calculation is not supported with start_date and end_date parameters."]}
-            )
+    check_range(start, end, with_scope=filters.units is not None or filters.value is not None)
+    if start is not None and delta is not None:
+        raise ParameterErrors(
+            {"error": ["Delta calculation is not supported with start_date and end_date parameters."]}
+        )
     if (filters.limit or filters.offset is not None) and not groups and report.inherent_group is None:
         raise ParameterErrors({"error": ["filter[limit] and filter[offset] requires a valid group_by param."]})
     fields = {order.field for order in orders}
@@ -628,6 +625,25 @@ def _check_together(
         raise ParameterErrors({"error": ["Category may not be used without a group_by project parameter"]})
 
 
+def check_range(start: date | None, end: date | None, *, with_scope: bool) -> None:
+    """Both dates or none, in order, and not beside a relative time scope."""
+    if (start is None) != (end is None):
+        raise ParameterErrors({"error": ["The parameters [start_date, end_date] must both be defined."]})
+    if start is None or end is None:
+        return
+    if start > end:
+        raise ParameterErrors({"error": ["start_date must be a date that is before end_date."]})
+    if with_scope:
+        raise ParameterErrors(
+            {
+                "error": [
+                    "The parameters [start_date, end_date] may not be ",
+                    "used with the filters [time_scope_value, time_scope_units]",
+                ]
+            }
+        )
+
+
 def _scope(filters: FilterPart, start: date | None, end: date | None, today: date) -> Scope:
     if start is not None and end is not None:
         return Scope(start=start, end=end, monthly=filters.resolution == "monthly", explicit=True)
@@ -644,12 +660,12 @@ def _page_limit(limit: int | None) -> int:
     return min(limit, 1000)
 
 
-def _valued(groups: tuple[Asked, ...]) -> tuple[Asked, ...]:
+def valued(groups: tuple[Asked, ...]) -> tuple[Asked, ...]:
     """Groups that also filter: those with values other than `*`; the value of `exact:` is ignored."""
     return tuple(group for group in groups if EVERYTHING not in group.values and group.operator is not Operator.EXACT)
 
 
-def _named(asked: tuple[Asked, ...]) -> dict[str, frozenset[str]]:
+def named(asked: tuple[Asked, ...]) -> dict[str, frozenset[str]]:
     """Values named literally, by key; a restricted caller may only name what the access list names."""
     named: dict[str, set[str]] = {}
     for part in asked:
@@ -658,7 +674,7 @@ def _named(asked: tuple[Asked, ...]) -> dict[str, frozenset[str]]:
     return {key: frozenset(values) for key, values in named.items() if values}
 
 
-def _combined(asked: tuple[Asked, ...]) -> tuple[Filter, ...]:
+def combined(asked: tuple[Asked, ...]) -> tuple[Filter, ...]:
     """Filters by key: plain and exact values of a key are alternatives; each `or:` and `and:` list stands by itself."""
     alternatives: dict[str, list[Match]] = {}
     filters: list[Filter] = []

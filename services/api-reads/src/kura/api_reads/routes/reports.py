@@ -52,7 +52,7 @@ def _view_of(report: Report) -> Any:
 
 def described(report: Report) -> tuple[Described, ...]:
     """The parameters this report validates, from the same catalogue entry."""
-    tags = ("tag:<key>",) if report.tags and report.keeps_tags else ()
+    tags = ("tag:<key>",) if report.keeps_tags else ()
     time_keys = ("resolution", "time_scope_units", "time_scope_value")
     ranks = () if report.monthly_only else ("limit", "offset")
     parameters = [
