@@ -73,6 +73,9 @@ class SummaryObjects:
         return self._open[day][1]
 
     def _abort(self) -> None:
-        for writer, _ in self._open.values():
-            writer.abort()
+        for writer, parquet in self._open.values():
+            try:
+                parquet.close()
+            finally:
+                writer.abort()
         self._open.clear()

@@ -37,7 +37,7 @@ from kura.store.database import Database
 from kura.store.objects import ObjectStore
 from kura.store.partitions import ensure_partitions
 
-STEPS = ("facts", "read", "compute", "partitions", "write_summary", "write_tables", "commit", "publish")
+STEPS = ("facts", "read", "compute", "partitions", "write_summary", "write_tables", "commit")
 
 LABEL_FAN_OUTS = Counter(
     "kura_label_fan_outs_total",
@@ -129,10 +129,8 @@ def summarise_openshift(
 
                 if run.fence is not None:
                     tx.assert_held(lease_name=run.fence.lease_name, token=run.fence.token)
-            step_ended("commit", rows_read, tx.rows_written)
-
             objects.publish()
-            step_ended("publish", rows_read, tx.rows_written)
+            step_ended("commit", rows_read, tx.rows_written)
     return Outcome(rows_read=rows_read, rows_written=tx.rows_written)
 
 
