@@ -1,8 +1,8 @@
 """Writes the Python stubs of proto/ into kura.rpc; `--check` only says whether they are up to date.
 
-The modules live below `kura.rpc` because `kura.aggregator` and `kura.scheduler` are services: proto/kura/tasks/v1/tasks.proto
-becomes kura.rpc.tasks.v1.tasks_pb2. protoc cannot be told so, hence imports are rewritten here. It writes no types for the
-gRPC half either, hence the `_pb2_grpc.pyi` files are written here too.
+The modules live below `kura.rpc` because `kura.aggregator` and `kura.scheduler` are services: kura/tasks/v1/tasks.proto
+becomes kura.rpc.tasks.v1.tasks_pb2. protoc cannot be told so, hence imports are rewritten here. It writes no types for
+the gRPC half either, hence the `_pb2_grpc.pyi` files are written here too.
 """
 
 import re
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     stale = sorted(str(path) for path, text in wanted.items() if not path.exists() or path.read_text() != text)
     stale += sorted(str(path) for path in existing_files() - wanted.keys())
     for path in stale:
-        print(f"not as generated: {path}", file=sys.stderr)
+        sys.stderr.write(f"not as generated: {path}\n")
     return 1 if stale else 0
 
 
@@ -63,10 +63,9 @@ def generated_files() -> dict[Path, str]:
 
 def compile_protos(protos: list[str], out: Path) -> None:
     well_known = str(files("grpc_tools") / "_proto")
-    failed = protoc.main([
-        "protoc", f"-I{PROTO}", f"-I{well_known}", f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}",
-        f"--descriptor_set_out={out / 'all.binpb'}", *protos,
-    ])  # fmt: skip
+    outputs = [f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}"]
+    descriptors = f"--descriptor_set_out={out / 'all.binpb'}"
+    failed = protoc.main(["protoc", f"-I{PROTO}", f"-I{well_known}", *outputs, descriptors, *protos])
     if failed:
         raise SystemExit(failed)
 
@@ -100,15 +99,13 @@ def grpc_types(descriptor: FileDescriptorProto) -> str:
                 f"        self, request: {asked}, context: aio.ServicerContext[{asked}, {answered}]\n"
                 f"    ) -> {result}: ..."
             )
-        blocks.append(
-            f"class {service.name}Stub:\n    def __init__(self, channel: aio.Channel) -> None: ...\n" + "\n".join(stub)
-        )
-        blocks.append(f"class {service.name}Servicer:\n" + "\n".join(servicer))
-        blocks.append(
-            f"def add_{service.name}Servicer_to_server(servicer: {service.name}Servicer, server: aio.Server) -> None: ..."
-        )
-    head = ["from collections.abc import AsyncIterator", "", "from grpc import aio", "", *sorted(modules)]
-    return "\n".join(head) + "\n\n" + "\n\n".join(blocks) + "\n"
+        name = service.name
+        head = f"class {name}Stub:\n    def __init__(self, channel: aio.Channel) -> None: ...\n"
+        blocks.append(head + "\n".join(stub))
+        blocks.append(f"class {name}Servicer:\n" + "\n".join(servicer))
+        blocks.append(f"def add_{name}Servicer_to_server(servicer: {name}Servicer, server: aio.Server) -> None: ...")
+    imports = ["from collections.abc import AsyncIterator", "", "from grpc import aio", "", *sorted(modules)]
+    return "\n".join(imports) + "\n\n" + "\n\n".join(blocks) + "\n"
 
 
 def existing_files() -> set[Path]:

@@ -41,8 +41,8 @@ def enqueue(
     """Ask for a task; the id of its row, which may be one that waits already and now covers this request too.
 
     `schema` and `queue` default to the fields `schema_name` and `queue_name` of the message, the queue then to the
-    routing of its tenant. `not_before` is a moment, or a time from now by the clock of the database. `xl` says that this
-    piece of work is large though its tenant may not be.
+    routing of its tenant. `not_before` is a moment, or a time from now by the clock of the database. `xl` says that
+    this piece of work is large though its tenant may not be.
     """
     kind = task_type(message.DESCRIPTOR.full_name)
     schema = schema or getattr(message, "schema_name", "") or None
@@ -177,7 +177,7 @@ def open_group(
     schema: str | None = None,
     queue: str | None = None,
 ) -> uuid.UUID:
-    """Announce `size` tasks after all of which `follow_up` is queued. A member that dies holds it back until retried."""
+    """Announce `size` tasks after all of which `follow_up` is queued; one that dies holds it back until retried."""
     if size < 1:
         raise BadRequest("a group has at least one member", field="size")
     kind = task_type(follow_up.DESCRIPTOR.full_name)

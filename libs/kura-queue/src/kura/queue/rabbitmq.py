@@ -91,6 +91,13 @@ async def connect(url: str, *, name: str) -> AbstractConnection:
         raise BrokerUnavailable(f"cannot connect to the broker: {type(error).__name__}") from error
 
 
+def closing(connection: AbstractConnection) -> asyncio.Event:
+    """An event that is set when the connection ends, whoever ends it."""
+    closed = asyncio.Event()
+    connection.close_callbacks.add(lambda *_: closed.set())
+    return closed
+
+
 async def declare(channel: AbstractChannel, *, queue_type: QueueType) -> None:
     """Make all exchanges and queues; nothing happens to those that are there."""
     tasks = await channel.declare_exchange(TASKS, aio_pika.ExchangeType.DIRECT, durable=True)
@@ -155,10 +162,8 @@ class RabbitTransport:
         failures = 0
         while True:
             try:
-                connection = await connect(self._url, name=self._books.owner)
-                async with connection:
-                    closed = asyncio.Event()
-                    connection.close_callbacks.add(lambda *_: closed.set())
+                async with await connect(self._url, name=self._books.owner) as connection:
+                    closed = closing(connection)
                     for feed in self._feeds:
                         await feed.attach(connection, closed)
                     failures = 0

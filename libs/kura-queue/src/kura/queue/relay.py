@@ -28,6 +28,7 @@ from kura.queue.rabbitmq import (
     LONGEST_PAUSE_SECONDS,
     TASKS,
     QueueType,
+    closing,
     connect,
     count_dead_letters,
     declare,
@@ -112,8 +113,7 @@ class Relay:
 
     async def _connected(self) -> None:
         async with await connect(self._url, name=f"relay {self._books.owner}") as connection:
-            closed = asyncio.Event()
-            connection.close_callbacks.add(lambda *_: closed.set())
+            closed = closing(connection)
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
             channel.close_callbacks.add(lambda *_: closed.set())
             await declare(channel, queue_type=self._queue_type)
@@ -157,10 +157,7 @@ class Relay:
                 await remove_settled_letters(channel, self._books)
                 for queue, count in (await count_dead_letters(channel)).items():
                     metrics.DEAD_LETTERS.labels(queue).set(count)
-                empty = [queue for queue in QUEUES if await depth(channel, queue) == 0]
-                again = await self._books.call(
-                    lambda c: states.publish_again(c, empty, older_than_seconds=self._lost_after_seconds)
-                )
+                again = await self._send_lost_again(channel)
                 if again:
                     metrics.PUBLISHED_AGAIN.inc(again)
                     log.warning("messages_lost", tasks=again)
@@ -168,6 +165,13 @@ class Relay:
         except (KuraError, *aio_pika.exceptions.CONNECTION_EXCEPTIONS) as error:
             log.warning("broker_not_looked_after", error=f"{type(error).__name__}: {error}")
             closed.set()
+
+    async def _send_lost_again(self, channel: AbstractChannel) -> int:
+        """A task that was published long ago, while its queue is empty: its message is lost."""
+        empty = [queue for queue in QUEUES if await depth(channel, queue) == 0]
+        return await self._books.call(
+            lambda c: states.publish_again(c, empty, older_than_seconds=self._lost_after_seconds)
+        )
 
 
 def unpublished(connection: Connection) -> list[Unpublished]:

@@ -72,7 +72,7 @@ class NotYet:
 
 
 def claim_next(connection: Connection, queues: Sequence[str], *, owner: str, lease_seconds: float) -> Claim | None:
-    """Claim the task of these queues whose turn it is: highest priority, then longest due. Others are not waited for."""
+    """Claim the task whose turn it is: highest priority, then longest due. Rows of other claims are not waited for."""
     turn = (
         select(TASK.c.id)
         .where(TASK.c.state == "queued", TASK.c.queue.in_(queues), TASK.c.not_before <= now())
@@ -291,7 +291,7 @@ class Expired:
 
 
 def requeue_expired(connection: Connection, *, limit: int = 100) -> Expired:
-    """Put tasks back whose lease ran out; those that used up their attempts are dead: they may be what kills workers."""
+    """Put tasks back whose lease ran out; those without attempts left are dead: they may be what kills workers."""
     rows = connection.execute(
         select(TASK, seconds_since(TASK.c.not_before).label("waited_seconds"))
         .where(TASK.c.state == "running", TASK.c.lease_expires_at < now())

@@ -1,7 +1,7 @@
 """The catalogue: what is known of each task type besides its message (tasks-and-queues §3).
 
-A task with a `key` is queued at most once per key: asking again merges the new message into the waiting one. A task that
-already runs is left alone, and the new one waits behind it.
+A task with a `key` is queued at most once per key: asking again merges the new message into the waiting one. A task
+that already runs is left alone, and the new one waits behind it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -19,7 +20,7 @@ from kura.core.metrics import ERRORS
 from kura.core.telemetry import bound, get_logger, span
 from kura.queue import metrics, states
 from kura.queue.clock import between
-from kura.queue.context import Context, Handler, Handlers
+from kura.queue.context import Context, Fence, Handler, Handlers
 from kura.queue.queues import queue_checked
 from kura.queue.states import Claim
 from kura.queue.tasks import TaskType, UnknownTask, decoded, full_jitter, task_type
@@ -258,19 +259,12 @@ class Worker(Generic[Tools]):
             news = context.heart.progress if context.heart.progress is not written else None
             if news is None and clock() - renewed < lease_seconds / 3:
                 continue
-            held = list(context.heart.leases)
-
-            def renew(connection: Connection) -> None:
-                if not states.renew(connection, context.claim, lease_seconds=lease_seconds, progress=news):
-                    raise ClaimLost
-                for fence in held:
-                    if not leases.renew(connection, fence.name, token=fence.token, seconds=lease_seconds):
-                        raise LeaseLost(f"the lease {fence.name} has moved on")
-
+            held = tuple(context.heart.leases)
             try:
-                await self._books.call(renew)
-            except LeaseLost as error:
-                if error.args and any(fence in context.heart.leases for fence in held):
+                await self._renew(context, held, progress=news)
+            except LeaseLost:
+                # A lease that the handler gave back meanwhile is no loss.
+                if any(fence in context.heart.leases for fence in held):
                     raise
             except KuraError as error:
                 log.warning("heartbeat_failed", code=error.code, error=str(error))
@@ -280,6 +274,17 @@ class Worker(Generic[Tools]):
                 renewed = clock()
                 written = news or written
 
+    async def _renew(self, context: Context[Tools], held: tuple[Fence, ...], *, progress: Any) -> None:
+        def renew(connection: Connection) -> None:
+            seconds = context.lease_seconds
+            if not states.renew(connection, context.claim, lease_seconds=seconds, progress=progress):
+                raise ClaimLost
+            for fence in held:
+                if not leases.renew(connection, fence.name, token=fence.token, seconds=seconds):
+                    raise LeaseLost(f"the lease {fence.name} has moved on")
+
+        await self._books.call(renew)
+
     async def _recorded(self, claim: Claim, context: Context[Tools], ended: Ended) -> Ended:
         """Write the end to the row, as long as the claim can hold; then it is for the reconciler."""
         if ended.outcome is Outcome.LOST:
@@ -288,7 +293,7 @@ class Worker(Generic[Tools]):
         pause = 0.2
         while True:
             try:
-                kept = await self._books.call(lambda connection: _record(connection, claim, context, ended))
+                kept = await self._books.call(partial(_record, claim=claim, context=context, ended=ended))
             except KuraError as error:
                 if not error.retry:
                     # What should follow cannot be queued: a wrong message, which no retry makes right.
@@ -303,7 +308,7 @@ class Worker(Generic[Tools]):
                 return ended if kept else Ended(outcome=Outcome.LOST, code="claim_lost", error="refused by its token")
 
 
-def _record(connection: Connection, claim: Claim, context: Context[Any], ended: Ended) -> bool:
+def _record(connection: Connection, *, claim: Claim, context: Context[Any], ended: Ended) -> bool:
     if ended.outcome is Outcome.SUCCEEDED:
         return states.succeed(connection, claim, follow_ups=context.follow_ups, progress=context.heart.progress)
     if ended.outcome is Outcome.DEAD:

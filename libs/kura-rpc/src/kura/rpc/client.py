@@ -1,4 +1,4 @@
-"""A gRPC channel as every service opens it: identity, default deadline, retry while unavailable, errors with meaning."""
+"""A gRPC channel as every service opens it: identity, default deadline, retry while unavailable, meaningful errors."""
 
 from __future__ import annotations
 

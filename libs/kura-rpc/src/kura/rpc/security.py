@@ -13,7 +13,7 @@ import grpc
 from kura.core.config import GrpcIdentitySettings
 from kura.core.errors import ConfigError, Unauthorised
 
-TOKEN = "x-kura-token"
+TOKEN = "x-kura-token"  # noqa: S105 — the name of the metadata key, not a secret
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A gRPC server as every service runs it: health, limits, identity, deadlines, traces, logs, metrics, rendered errors."""
+"""A gRPC server as every service runs it: health, limits, identity, deadlines, traces, logs, metrics, errors."""
 
 from __future__ import annotations
 

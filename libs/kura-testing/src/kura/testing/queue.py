@@ -42,9 +42,7 @@ class QueueBench:
             yield None
             return
         books = Books(self.db, owner="relay", lease_seconds=3)
-        relay = Relay(
-            url=self.node.relay_url, books=books, queue_type="classic", lost_after_seconds=lost_after_seconds
-        )
+        relay = Relay(url=self.node.relay_url, books=books, queue_type="classic", lost_after_seconds=lost_after_seconds)
         running = asyncio.create_task(relay.run())
         await until(lambda: _is(relay.healthy))
         try:

@@ -104,9 +104,7 @@ class RabbitMQ:
             time.sleep(0.1)
 
     def _run(self, command: Sequence[str | Path], output: IO[bytes]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command, env=self._environment(), stdout=output, stderr=output, start_new_session=True
-        )
+        return subprocess.Popen(command, env=self._environment(), stdout=output, stderr=output, start_new_session=True)
 
     def stop(self) -> None:
         """Stop in order, as an administrator would; what takes too long is killed."""
