@@ -14,6 +14,7 @@ from kura.api_reads.config import ReportSettings
 from kura.api_reads.endpoints import Endpoint
 from kura.api_reads.gateway import Gateway
 from kura.api_reads.http import routes_of
+from kura.api_reads.openapi import openapi_route
 from kura.api_reads.reports.reporting import Rules
 from kura.api_reads.routes import status
 from kura.api_reads.routes.account import account_endpoints, settings_route
@@ -62,14 +63,15 @@ def build_app(
     more_routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """All addresses that only read."""
-    routes = [
+    declared = endpoints()
+    others = [
         *status.routes(),
-        *routes_of(endpoints(), gateway),
         settings_route(),
         *SourceReads(primary=gateway.primary).routes(),
         *UploadReads(primary=gateway.primary).routes(),
         *more_routes,
     ]
+    routes = [openapi_route(declared, others), *routes_of(declared, gateway), *others]
 
     async def ready() -> Mapping[str, str | None]:
         return {"database": await asyncio.to_thread(_trouble, gateway.reader)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kura.core.config import (
     DatabaseSettings,
+    GrpcIdentitySettings,
     GrpcSettings,
     IdentitySettings,
     ReplicaSettings,
@@ -47,6 +48,7 @@ class TenantSettings(SettingsGroup):
 class Settings(
     ServiceSettings,
     GrpcSettings,
+    GrpcIdentitySettings,
     DatabaseSettings,
     ReplicaSettings,
     IdentitySettings,

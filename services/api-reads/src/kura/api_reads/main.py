@@ -7,10 +7,13 @@ import os
 
 import typer
 
-from kura.api_reads.app import build_app, build_gateway
+from kura.api_reads.app import build_app, build_gateway, endpoints
 from kura.api_reads.config import Settings
+from kura.api_reads.servicer import DEADLINES, report_service
 from kura.core.identity_provider import identity_provider
 from kura.core.service import Service, configure
+from kura.rpc.security import Security
+from kura.rpc.server import build_server
 from kura.store.database import Database
 
 cli = typer.Typer(add_completion=False, help="The read gateway: reports, tags, lists.")
@@ -32,9 +35,21 @@ async def run(settings: Settings) -> None:
         _database(settings, settings.database_url.get_secret_value()) as primary,
     ):
         gateway = build_gateway(reader=reader, primary=primary, reports=settings, schema_suffix=settings.schema_suffix)
+        identity = identity_provider(settings)
+        server = build_server(
+            [report_service(gateway=gateway, identity=identity, endpoints=endpoints())],
+            security=Security.from_settings(settings),
+            host=settings.grpc_host,
+            port=settings.grpc_port,
+            max_message_bytes=settings.grpc_max_message_bytes,
+            deadlines=DEADLINES,
+            development=settings.development,
+        )
         service = Service(
             name="api-reads",
-            app=build_app(gateway=gateway, identity=identity_provider(settings)),
+            app=build_app(gateway=gateway, identity=identity),
+            grpc=server,
+            grpc_address=server.address,
             http_host=settings.http_host,
             http_port=settings.http_port,
             shutdown_seconds=settings.shutdown_seconds,

@@ -1,0 +1,1 @@
+"""The read gateway: reports, tags, lists; GET only, read replica."""
