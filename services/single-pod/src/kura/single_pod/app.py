@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -23,6 +25,7 @@ from kura.core.telemetry import get_logger
 from kura.single_pod.config import Settings, UpOptions
 from kura.single_pod.home import ENDPOINTS, Endpoints, locked, write_endpoints
 from kura.single_pod.keepers import Keeper
+from kura.single_pod.problems import CommandError
 
 log = get_logger(__name__)
 
@@ -42,6 +45,7 @@ def run_up(options: UpOptions, environ: Mapping[str, str]) -> None:
     began = time.monotonic()
     with locked(options.data_dir):
         settings = settings_of(options, environ)
+        check_addresses(options)
         configure(settings, service="single-pod")
         loading = threading.Thread(target=_load, name="load", daemon=True)
         loading.start()
@@ -80,6 +84,21 @@ def settings_of(options: UpOptions, environ: Mapping[str, str]) -> Settings:
         log_level=options.log_level,
         log_format=options.log_format,
     )
+
+
+def check_addresses(options: UpOptions) -> None:
+    """Say before anything is started that an address cannot be listened on."""
+    for option, address in (("--http", options.http), ("--grpc", options.grpc)):
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address.host, address.port))
+            except OSError as error:
+                where = f"{address.host}:{address.port}"
+                what = "is already in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+                hint = f"Name another address; `{option} 127.0.0.1:0` picks a free port."
+                raise CommandError(f"{option} {where} {what}.", hint=hint) from error
 
 
 @dataclass(frozen=True, kw_only=True)

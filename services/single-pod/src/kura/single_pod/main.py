@@ -576,4 +576,8 @@ _service("worker", "workers", "Background work of one or more queue classes: `ku
 
 
 def run() -> None:
+    import warnings
+
+    # The embedded PostgreSQL's library asks for this directory when it is imported and then does not use it.
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
     cli(prog_name="kura")

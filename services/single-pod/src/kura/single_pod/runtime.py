@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
+from typing import Any
 
+import pyarrow as pa
+
+from kura.aggregator.app import build_aggregator
+from kura.aggregator.config import Settings as AggregatorSettings
 from kura.api_reads.app import build_app as build_reads
 from kura.api_reads.app import build_gateway
 from kura.api_reads.config import Settings as ReadsSettings
@@ -13,12 +20,21 @@ from kura.api_writes.app import build_app as build_writes
 from kura.api_writes.config import Settings as WritesSettings
 from kura.core.errors import KuraError
 from kura.core.identity_provider import identity_provider
-from kura.core.service import Running, Service
+from kura.core.service import Background, Running, Service
+from kura.rpc.aggregator.v1 import aggregator_pb2
+from kura.rpc.aggregator.v1.aggregator_pb2_grpc import add_AggregatorServiceServicer_to_server
+from kura.rpc.security import Security
+from kura.rpc.server import RpcService, build_server
+from kura.scheduler.app import build_scheduler
+from kura.scheduler.config import Settings as SchedulerSettings
 from kura.single_pod.app import RunDatabase
 from kura.single_pod.config import Settings, UpOptions
 from kura.single_pod.gateways import build_front
 from kura.store.database import Database
 from kura.store.objects import ObjectStore
+
+RUN_SECONDS = 3600.0
+"""Longest time a caller from outside may follow one aggregator run; the run itself goes on."""
 
 
 async def run(
@@ -30,44 +46,83 @@ async def run(
     on_ready: Callable[[Running], None],
 ) -> None:
     """Build everything, run it, close it."""
-    urls = store.urls
-    given = {
+    work = options.data_dir / "work"
+    given: dict[str, Any] = {
         "object_store": settings.object_store,
         "identity_mode": settings.identity_mode,
-        "database_url": urls.writer,
+        "database_url": store.urls.writer,
+        "broker_url": options.broker_url,
+        "spill_directory": work / "spill",
+        "work_directory": work / "ingest",
     }
-    reads_settings = ReadsSettings.from_env(environ, **given | {"database_url": urls.reader})
+    reads_settings = ReadsSettings.from_env(environ, **given | {"database_url": store.urls.reader})
     writes_settings = WritesSettings.from_env(environ, **given)
+    aggregator_settings = AggregatorSettings.from_env(environ, **given)
+    scheduler_settings = SchedulerSettings.from_env(environ, **given)
+    security = Security.from_settings(scheduler_settings)
     identity = identity_provider(settings)
+    pa.set_cpu_count(aggregator_settings.engine_limits().threads)
 
-    with ExitStack() as stack:
+    def connected(url: str, part: str, **more: Any) -> Database:
+        return Database(url, pool_size=settings.single_pod_connections, application_name=f"kura-{part}", **more)
+
+    async with AsyncExitStack() as stack:
         objects = stack.enter_context(ObjectStore.from_settings(writes_settings))
         reader = stack.enter_context(
-            Database(
-                urls.reader,
-                pool_size=settings.single_pod_connections,
-                statement_seconds=reads_settings.report_seconds,
-                application_name="kura-reads",
-                read_only=True,
-            )
+            connected(store.urls.reader, "reads", statement_seconds=reads_settings.report_seconds, read_only=True)
         )
-        writer = stack.enter_context(
-            Database(urls.writer, pool_size=settings.single_pod_connections, application_name="kura-writes")
-        )
-        gateway = build_gateway(reader=reader, reports=reads_settings, schema_suffix=reads_settings.schema_suffix)
+        writer = stack.enter_context(connected(store.urls.writer, "writes"))
+        books = stack.enter_context(connected(store.urls.writer, "tasks"))
+        engine = stack.enter_context(connected(store.urls.writer, "aggregator"))
+
         front = build_front(
-            reads=build_reads(gateway=gateway, identity=identity),
+            reads=build_reads(
+                gateway=build_gateway(
+                    reader=reader, reports=reads_settings, schema_suffix=reads_settings.schema_suffix
+                ),
+                identity=identity,
+            ),
             writes=build_writes(
                 database=writer, objects=objects, identity=identity, uploads=writes_settings, sources=writes_settings
             ),
             ready=lambda: ready(writer, objects),
         )
+        aggregator = build_aggregator(database=engine, objects=objects, settings=aggregator_settings)
+        stack.push_async_callback(aggregator.close)
+        scheduler = build_scheduler(
+            db=books,
+            owner=f"{socket.gethostname()}-{os.getpid()}",
+            security=security,
+            schedule=scheduler_settings,
+            reconcilers=scheduler_settings,
+            broker_url=options.broker_url,
+            queue_type=scheduler_settings.broker_queue_type,
+        )
+        grpc = build_server(
+            [
+                RpcService(
+                    descriptor=aggregator_pb2.DESCRIPTOR.services_by_name["AggregatorService"],
+                    add=add_AggregatorServiceServicer_to_server,
+                    servicer=aggregator.servicer,
+                ),
+                *scheduler.rpc,
+            ],
+            security=security,
+            host=settings.grpc_host,
+            port=settings.grpc_port,
+            max_message_bytes=settings.grpc_max_message_bytes,
+            deadlines={"StartRun": RUN_SECONDS},
+            development=settings.development,
+        )
+        keepers: list[Background] = [store.keeper] if store.keeper is not None else []
         service = Service(
             name="single-pod",
             app=front,
             http_host=settings.http_host,
             http_port=settings.http_port,
-            background=[store.keeper] if store.keeper is not None else [],
+            grpc=grpc,
+            grpc_address=grpc.address,
+            background=[*keepers, *scheduler.background],
             shutdown_seconds=settings.shutdown_seconds,
             on_ready=on_ready,
         )

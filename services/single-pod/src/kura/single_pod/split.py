@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from kura.core.service import Background, Running, Service, configure
 from kura.core.telemetry import get_logger
 from kura.single_pod import private_s3
-from kura.single_pod.app import RunDatabase, announce, database, exit_on_signal, settings_of
+from kura.single_pod.app import RunDatabase, announce, check_addresses, database, exit_on_signal, settings_of
 from kura.single_pod.children import Child, Program, until_ready
 from kura.single_pod.config import Settings, UpOptions
 from kura.single_pod.front_door import Gateways, build_front_door
@@ -73,6 +73,7 @@ def run_split(options: UpOptions, environ: Mapping[str, str]) -> None:
     began = time.monotonic()
     with locked(options.data_dir):
         settings = settings_of(options, environ)
+        check_addresses(options)
         configure(settings, service="split")
         if settings.identity_mode == "development" and not options.http.is_loopback:
             raise CommandError(
