@@ -133,6 +133,14 @@ class RabbitMQ:
             raise BrokerUnavailable(f"rabbitmqctl {arguments[0]}: {ran.stderr.strip() or ran.stdout.strip()}")
         return ran.stdout
 
+    def add_account(self, name: str, account: Account) -> None:
+        """One more user, also known after a restart."""
+        self.accounts[name] = account
+        rights = account.rights
+        if not any(line.split("\t")[0] == name for line in self.control("list_users").splitlines()):
+            self.control("add_user", name, account.password)
+        self.control("set_permissions", "-p", VHOST, name, rights.configure, rights.write, rights.read)
+
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
