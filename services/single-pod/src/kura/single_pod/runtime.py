@@ -15,7 +15,10 @@ from kura.aggregator.app import build_aggregator
 from kura.aggregator.config import Settings as AggregatorSettings
 from kura.api_reads.app import build_app as build_reads
 from kura.api_reads.app import build_gateway
+from kura.api_reads.app import endpoints as report_endpoints
 from kura.api_reads.config import Settings as ReadsSettings
+from kura.api_reads.servicer import DEADLINES as REPORT_DEADLINES
+from kura.api_reads.servicer import report_service
 from kura.api_writes.app import build_app as build_writes
 from kura.api_writes.config import Settings as WritesSettings
 from kura.core.errors import KuraError
@@ -75,13 +78,9 @@ async def run(
         books = stack.enter_context(connected(store.urls.writer, "tasks"))
         engine = stack.enter_context(connected(store.urls.writer, "aggregator"))
 
+        gateway = build_gateway(reader=reader, reports=reads_settings, schema_suffix=reads_settings.schema_suffix)
         front = build_front(
-            reads=build_reads(
-                gateway=build_gateway(
-                    reader=reader, reports=reads_settings, schema_suffix=reads_settings.schema_suffix
-                ),
-                identity=identity,
-            ),
+            reads=build_reads(gateway=gateway, identity=identity),
             writes=build_writes(
                 database=writer, objects=objects, identity=identity, uploads=writes_settings, sources=writes_settings
             ),
@@ -100,6 +99,7 @@ async def run(
         )
         grpc = build_server(
             [
+                report_service(gateway=gateway, identity=identity, endpoints=report_endpoints()),
                 RpcService(
                     descriptor=aggregator_pb2.DESCRIPTOR.services_by_name["AggregatorService"],
                     add=add_AggregatorServiceServicer_to_server,
@@ -111,7 +111,7 @@ async def run(
             host=settings.grpc_host,
             port=settings.grpc_port,
             max_message_bytes=settings.grpc_max_message_bytes,
-            deadlines={"StartRun": RUN_SECONDS},
+            deadlines={"StartRun": RUN_SECONDS, **REPORT_DEADLINES},
             development=settings.development,
         )
         keepers: list[Background] = [store.keeper] if store.keeper is not None else []
