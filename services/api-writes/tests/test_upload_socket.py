@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,10 @@ from starlette.applications import Starlette
 
 from kura.api_writes.config import UploadSettings
 from kura.core.service import Running, Service
+from kura.store.database import Database
+from kura.store.objects import ObjectStore
 from kura.testing.gateways import PAYLOAD_TYPE, UPLOAD_PATH, Stored, identity_header, payload
+from kura.testing.objects import ACCESS_KEY, SECRET_KEY
 from kura.testing.postgres import DatabaseUrls
 
 MIB = 2**20
@@ -211,20 +215,35 @@ async def test_stopping_the_service_in_the_middle_of_an_upload_leaves_nothing(
 # ------------------------------------------------------------------------------------------------- memory
 
 
-@pytest.fixture
-def process(database_urls: DatabaseUrls, tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
+@dataclass(frozen=True)
+class Gateway:
     """The write gateway as a process of its own."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": database_urls.writer,
-        "OBJECT_STORE": f"file://{tmp_path}/objects",
-        "KURA_HTTP_PORT": "0",
-    }
+
+    address: str
+    process: psutil.Process
+    objects: ObjectStore
+
+
+@pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.s3)])
+def gateway(database_urls: DatabaseUrls, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    store: ObjectStore
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": database_urls.writer, "KURA_HTTP_PORT": "0"}
+    if request.param == "directory":
+        store = request.getfixturevalue("directory_store")
+        environment["OBJECT_STORE"] = f"file://{tmp_path}/objects"
+    else:
+        store = request.getfixturevalue("s3_store")
+        environment |= {
+            "OBJECT_STORE": f"s3://{store.bucket}",  # type: ignore[attr-defined]
+            "S3_ENDPOINT": request.getfixturevalue("s3_endpoint"),
+            "S3_ACCESS_KEY": ACCESS_KEY,
+            "S3_SECRET_KEY": SECRET_KEY,
+        }
     log = tmp_path / "log"
     with log.open("wb") as output:
         running = subprocess.Popen([sys.executable, "-m", "kura.api_writes.main"], env=environment, stderr=output)
     try:
-        yield _address_in(log, running), psutil.Process(running.pid)
+        yield Gateway(_address_in(log, running), psutil.Process(running.pid), store)
     finally:
         running.send_signal(signal.SIGTERM)
         assert running.wait(20) == 0
@@ -246,16 +265,15 @@ def _address_in(log: Path, running: "subprocess.Popen[bytes]") -> str:
 
 
 @pytest.mark.slow
-async def test_twenty_large_uploads_at_once_take_little_memory(
-    process: tuple[str, psutil.Process], stored: Stored
-) -> None:  # P5
-    address, server = process
-    megabytes = int(os.environ.get("KURA_TEST_UPLOAD_MEGABYTES", "24"))
+async def test_twenty_large_uploads_at_once_take_little_memory(gateway: Gateway, database: Database) -> None:  # P5
+    stored = Stored(database, gateway.objects)
+    server = gateway.process
+    megabytes = int(os.environ.get("KURA_TEST_UPLOAD_MEGABYTES", "12"))
     block = os.urandom(MIB)
 
     async def upload() -> int:
         length = len(form_begin()) + megabytes * MIB + len(FORM_END)
-        async with connected(address) as client:
+        async with connected(gateway.address) as client:
             await client.send(head(length) + form_begin())
             for _ in range(megabytes):
                 await client.send(block)

@@ -52,6 +52,8 @@ REQUEST_ATTEMPTS: Final = 5
 class S3Store(ObjectStore):
     """Objects of one bucket, under an optional prefix. Without keys the environment's credentials are used."""
 
+    part_bytes = PART_BYTES
+
     def __init__(
         self,
         *,
@@ -248,11 +250,17 @@ class _PartsWriter(ObjectWriter):
         self._parts: list[dict[str, Any]] = []
 
     def _append(self, data: memoryview) -> None:
-        for start in range(0, len(data), PART_BYTES):
-            self._buffer += data[start : start + PART_BYTES]
-            while len(self._buffer) >= PART_BYTES:
-                part = bytes(self._buffer[:PART_BYTES])
-                del self._buffer[:PART_BYTES]
+        while data:
+            if not self._buffer and len(data) >= PART_BYTES:
+                self._send(_as_bytes(data[:PART_BYTES]))  # whole parts pass through without being kept
+                data = data[PART_BYTES:]
+                continue
+            room = PART_BYTES - len(self._buffer)
+            self._buffer += data[:room]
+            data = data[room:]
+            if len(self._buffer) == PART_BYTES:
+                part = bytes(self._buffer)
+                self._buffer.clear()
                 self._send(part)
 
     def _send(self, part: bytes) -> None:
@@ -357,6 +365,13 @@ def _translating(key: str) -> Iterator[None]:
         raise ObjectMissing(f"{key} is not in the object store.") from error
     except (OSError, FSTimeoutError, BotoCoreError, ClientError, HttpClientError) as error:
         raise ObjectStoreUnavailable(f"The object store failed at {key}: {error}") from error
+
+
+def _as_bytes(view: memoryview) -> bytes:
+    """The bytes of a view, without copying when it shows all of a bytes object."""
+    if isinstance(view.obj, bytes) and len(view.obj) == len(view):
+        return view.obj
+    return bytes(view)
 
 
 def _md5(content: bytes) -> str:

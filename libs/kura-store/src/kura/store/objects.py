@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, Self
 from urllib.parse import unquote, urlsplit
 
 from kura.core.errors import BadRequest, ConfigError, ObjectMissing
@@ -115,6 +115,9 @@ class ObjectWriter(ABC):
 
 class ObjectStore(ABC):
     """What both stores do. Methods block and may be called from any thread."""
+
+    part_bytes: ClassVar[int] = 0
+    """Writers gather this much before they send it; writes of exactly this size are sent without being kept."""
 
     @staticmethod
     def open(

@@ -25,7 +25,10 @@ class UploadSettings(SettingsGroup):
         30.0, "KURA_UPLOAD_IDLE_SECONDS", "Time an upload may send nothing before it is given up.", gt=0
     )
     upload_writers: int = setting(
-        8, "KURA_UPLOAD_WRITERS", "Threads that write uploads to the object store at the same time.", ge=1
+        2,
+        "KURA_UPLOAD_WRITERS",
+        "Threads that write uploads to the object store at the same time; each may hold 24 MiB for S3.",
+        ge=1,
     )
 
 

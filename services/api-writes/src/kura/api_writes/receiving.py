@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from starlette.types import Receive
 
@@ -216,14 +218,9 @@ class _FilePart:
         self.size = 0
         self._content_type = part.content_type
         self._limits = limits
-        self._key = key
-        self._store = store
         self._executor = executor
-        self._digest = hashlib.sha256()
         self._buffer = bytearray()
-        self._object: ObjectWriter | None = None
-        self._written = False
-        self._busy = threading.Lock()  # a cancelled request may still have a write running in its thread
+        self._object = _Object(store, key)
 
     async def write(self, data: bytes) -> None:
         self.size += len(data)
@@ -233,18 +230,23 @@ class _FilePart:
             return
         self._buffer += data
         if len(self._buffer) >= WRITE_BYTES:
-            await self._in_thread(self._flush)
+            await self._flush()
 
     async def finish(self) -> StoredFile:
-        await self._in_thread(self._close)
+        await self._flush()
+        await self._in_thread(self._object.close)
         return StoredFile(
-            key=self._key, size=self.size, sha256=self._digest.hexdigest(), content_type=self._content_type[:255]
+            key=self._object.key, size=self.size, sha256=self._object.sha256, content_type=self._content_type[:255]
         )
 
     async def discard(self) -> None:
         """Leave nothing behind, also when the request itself is being cancelled."""
         loop = asyncio.get_running_loop()
-        await asyncio.shield(loop.run_in_executor(self._executor, self._remove))
+        await asyncio.shield(loop.run_in_executor(self._executor, self._object.remove))
+
+    async def _flush(self) -> None:
+        data, self._buffer = self._buffer, bytearray()
+        await self._in_thread(lambda: self._object.write(data))
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
         try:
@@ -252,28 +254,70 @@ class _FilePart:
         except OSError as error:
             raise ObjectStoreUnavailable("the object store does not accept the upload") from error
 
-    def _flush(self) -> None:
+
+class _Object:
+    """The object of one upload, used in threads. A cancelled request may still have a write running: hence the lock.
+
+    A store that takes large parts would keep one in memory for every upload. Here they come together in a file, and
+    only those are in memory that are just being sent: one for each thread of the executor.
+    """
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        self.key = key
+        self._store = store
+        self._digest = hashlib.sha256()
+        self._writer: ObjectWriter | None = None
+        self._part: BinaryIO | None = None
+        self._closed = False
+        self._busy = threading.Lock()
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def write(self, data: bytearray) -> None:
         with self._busy:
-            if self._object is None:
-                self._object = self._store.open_write(self._key)
-            data, self._buffer = self._buffer, bytearray()
             self._digest.update(data)
-            self._object.write(data)
+            if self._store.part_bytes <= WRITE_BYTES:
+                self._open().write(data)
+                return
+            if self._part is None:
+                self._part = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by close and remove
+            self._part.write(data)
+            if self._part.tell() >= self._store.part_bytes:
+                self._send(self._store.part_bytes)
 
-    def _close(self) -> None:
-        if self._buffer or self._object is None:
-            self._flush()
+    def close(self) -> None:
         with self._busy:
-            assert self._object is not None
-            self._object.close()
-            self._written = True
+            if self._part is not None:
+                self._part.seek(0)
+                self._open().write(self._part.read())
+                self._part.close()
+            self._open().close()
+            self._closed = True
 
-    def _remove(self) -> None:
+    def remove(self) -> None:
         with self._busy:
-            self._buffer.clear()
-            if self._written:
-                self._store.delete([self._key])
-            elif self._object is not None:
-                self._object.abort()
-            self._object = None
-            self._written = False
+            if self._part is not None:
+                self._part.close()
+            if self._closed:
+                self._store.delete([self.key])
+            elif self._writer is not None:
+                self._writer.abort()
+            self._writer = None
+            self._closed = False
+
+    def _open(self) -> ObjectWriter:
+        if self._writer is None:
+            self._writer = self._store.open_write(self.key)
+        return self._writer
+
+    def _send(self, size: int) -> None:
+        """Hand on exactly one part; what came after it becomes the beginning of the next."""
+        assert self._part is not None
+        self._part.seek(0)
+        self._open().write(self._part.read(size))
+        rest = self._part.read()
+        self._part.seek(0)
+        self._part.truncate()
+        self._part.write(rest)
