@@ -28,6 +28,9 @@ class SinglePodSettings(ServiceSettings):
     single_pod_connections: int = setting(
         8, "KURA_SINGLE_POD_CONNECTIONS", "Connections each part of the single process keeps to the database.", ge=2
     )
+    single_pod_tasks: int = setting(
+        3, "KURA_SINGLE_POD_TASKS", "Tasks the single process carries out at the same time, beside an urgent one.", ge=1
+    )
 
 
 class Settings(SinglePodSettings, GrpcSettings, IdentitySettings):

@@ -24,6 +24,9 @@ from kura.api_writes.config import Settings as WritesSettings
 from kura.core.errors import KuraError
 from kura.core.identity_provider import identity_provider
 from kura.core.service import Background, Running, Service
+from kura.queue.queues import QUEUES
+from kura.queue.transport import Books
+from kura.queue.worker import Worker
 from kura.rpc.aggregator.v1 import aggregator_pb2
 from kura.rpc.aggregator.v1.aggregator_pb2_grpc import add_AggregatorServiceServicer_to_server
 from kura.rpc.security import Security
@@ -35,7 +38,12 @@ from kura.single_pod.config import Settings, UpOptions
 from kura.single_pod.gateways import build_front
 from kura.store.database import Database
 from kura.store.objects import ObjectStore
+from kura.workers.app import build_worker, open_tools
+from kura.workers.config import Settings as WorkerSettings
+from kura.workers.handlers.tools import Tools
 
+URGENT = ("priority", "priority_xl", "priority_penalty")
+"""Queue classes that have a slot of their own, so that a user's wish never waits behind long work."""
 RUN_SECONDS = 3600.0
 """Longest time a caller from outside may follow one aggregator run; the run itself goes on."""
 
@@ -62,8 +70,10 @@ async def run(
     writes_settings = WritesSettings.from_env(environ, **given)
     aggregator_settings = AggregatorSettings.from_env(environ, **given)
     scheduler_settings = SchedulerSettings.from_env(environ, **given)
+    worker_settings = WorkerSettings.from_env(environ, **given)
     security = Security.from_settings(scheduler_settings)
     identity = identity_provider(settings)
+    owner = f"{socket.gethostname()}-{os.getpid()}"
     pa.set_cpu_count(aggregator_settings.engine_limits().threads)
 
     def connected(url: str, part: str, **more: Any) -> Database:
@@ -76,6 +86,7 @@ async def run(
         )
         writer = stack.enter_context(connected(store.urls.writer, "writes"))
         books = stack.enter_context(connected(store.urls.writer, "tasks"))
+        handlers = stack.enter_context(connected(store.urls.writer, "worker"))
         engine = stack.enter_context(connected(store.urls.writer, "aggregator"))
 
         gateway = build_gateway(reader=reader, reports=reads_settings, schema_suffix=reads_settings.schema_suffix)
@@ -90,7 +101,7 @@ async def run(
         stack.push_async_callback(aggregator.close)
         scheduler = build_scheduler(
             db=books,
-            owner=f"{socket.gethostname()}-{os.getpid()}",
+            owner=owner,
             security=security,
             schedule=scheduler_settings,
             reconcilers=scheduler_settings,
@@ -114,6 +125,21 @@ async def run(
             deadlines={"StartRun": RUN_SECONDS, **REPORT_DEADLINES},
             development=settings.development,
         )
+        tools = stack.enter_context(
+            open_tools(objects=objects, aggregator=aggregator.servicer, settings=worker_settings)
+        )
+
+        def worker(name: str, queues: tuple[str, ...], slots: int) -> Worker[Tools]:
+            return build_worker(
+                books=Books(books, owner=f"{owner}-{name}", lease_seconds=worker_settings.worker_lease_seconds),
+                db=handlers,
+                tools=tools,
+                queues=queues,
+                slots=slots,
+                broker_url=options.broker_url,
+            )
+
+        workers = [worker("all", QUEUES, settings.single_pod_tasks), worker("urgent", URGENT, 1)]
         keepers: list[Background] = [store.keeper] if store.keeper is not None else []
         service = Service(
             name="single-pod",
@@ -122,7 +148,7 @@ async def run(
             http_port=settings.http_port,
             grpc=grpc,
             grpc_address=grpc.address,
-            background=[*keepers, *scheduler.background],
+            background=[*keepers, *workers, *scheduler.background],
             shutdown_seconds=settings.shutdown_seconds,
             on_ready=on_ready,
         )
