@@ -1,0 +1,119 @@
+"""The HTTP layer of the read gateway: methods, slashes, media types, headers, tenants without data (read-api §1)."""
+
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from kura.testing.asking import ADMIN, API, Asker
+
+COSTS = "reports/openshift/costs/"
+FORBIDDEN = {
+    "errors": [{"detail": "You do not have permission to perform this action.", "source": "detail", "status": 403}]
+}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_unsafe_methods_are_forbidden(ask: Asker, method: str):
+    response = await ask.response(COSTS, method=method)
+
+    assert (response.status_code, response.json()) == (403, FORBIDDEN)
+
+
+async def test_head_and_options_answer(ask: Asker):
+    head = await ask.response(COSTS, method="HEAD")
+    options = await ask.response(COSTS, method="OPTIONS")
+
+    assert head.status_code == 200
+    assert options.status_code == 200
+    assert options.json()["renders"] == ["application/json", "text/csv"]
+
+
+async def test_a_missing_slash_is_added_and_the_query_kept(ask: Asker):
+    response = await ask.response("reports/openshift/costs?limit=3")
+
+    assert response.status_code == 301
+    assert response.headers["location"] == f"{API}reports/openshift/costs/?limit=3"
+
+
+async def test_unknown_addresses_are_not_found(ask: Asker):
+    assert (await ask.response("reports/openshift/bogus/")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        ("application/json", "application/json"),
+        ("*/*", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
+        ("text/csv", "text/csv"),
+        ("text/html;q=0.9, text/csv;q=0.8", "text/csv"),
+    ],
+)
+async def test_the_best_offered_media_type_is_used(ask: Asker, accept: str, media: str):
+    response = await ask.response(COSTS, accept=accept)
+
+    assert response.status_code == 200
+    assert response.headers["content-type"].split(";")[0] == media
+
+
+async def test_other_media_types_are_not_acceptable(ask: Asker):
+    response = await ask.response(COSTS, accept="text/html")
+
+    assert response.status_code == 406
+    assert response.json()["errors"][0]["detail"] == "Could not satisfy the request Accept header."
+
+
+async def test_a_refused_csv_has_no_body(ask: Asker):
+    response = await ask.response(COSTS + "?bogus=1", accept="text/csv")
+
+    assert (response.status_code, response.content) == (400, b"")
+
+
+async def test_reports_may_be_kept_for_an_hour(ask: Asker):
+    headers = (await ask.response(COSTS)).headers
+
+    assert headers["cache-control"] == "max-age=3600"
+    assert headers["vary"] == "X_RH_IDENTITY, Accept, origin"
+    assert "expires" in headers
+
+
+async def test_lists_that_change_are_never_kept(ask: Asker):
+    headers = (await ask.response("cost-type/")).headers
+
+    assert headers["cache-control"] == "max-age=0, no-cache, no-store, must-revalidate, private"
+
+
+async def test_without_identity_nothing_is_told(app):
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://kura") as client:
+        assert (await client.get(API + COSTS)).status_code == 401
+        assert (await client.get(API + "status/")).json() == {"status": "OK"}
+
+
+async def test_an_organisation_without_data_gets_an_empty_page(ask: Asker):
+    nobody = ask.as_(replace(ADMIN, org_id="7654321"))
+
+    assert await nobody(COSTS + "?bogus=1") == {
+        "meta": {"count": 0},
+        "links": {
+            "first": f"{API}{COSTS}?limit=0&offset=0",
+            "next": None,
+            "previous": None,
+            "last": f"{API}{COSTS}?limit=0&offset=0",
+        },
+        "data": [],
+    }
+
+
+async def test_the_openapi_document_lists_every_declared_address(ask: Asker):
+    document = await ask("openapi.json")
+
+    assert "/reports/openshift/costs/" in document["paths"]
+    assert "/tags/openshift/{key}/" in document["paths"]
+    assert "/sources/{key}/" in document["paths"]
+    parameters = {
+        parameter["name"]: parameter
+        for parameter in document["paths"]["/reports/openshift/costs/"]["get"]["parameters"]
+    }
+    assert "cluster" in parameters["group_by"]["schema"]["properties"]
