@@ -250,9 +250,9 @@ def _translate_adbc(error: adbc_driver_manager.Error) -> KuraError:
 
 
 def _libpq_text(url: URL) -> str:
-    """The URL as libpq reads it: a space in the query is %20, never +."""
+    """The URL as libpq reads it: a space is %20, neither itself nor +."""
     address, mark, query = url.set(drivername="postgresql").render_as_string(hide_password=False).partition("?")
-    return address + mark + query.replace("+", "%20")
+    return address.replace(" ", "%20") + mark + query.replace("+", "%20")
 
 
 def _options(**settings: float | bool | None) -> str:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Final
 from urllib.parse import quote
 
+import psutil  # type: ignore[import-untyped]  # comes with the wheel
 import psycopg2
 from psycopg2 import sql
 
@@ -46,6 +47,7 @@ LONGEST_SOCKET_PATH: Final = 103
 ACCOUNT_INSTEAD_OF_ROOT: Final = "pgserver"
 START_SECONDS: Final = 300  # recovery after a crash may take this long
 STOP_SECONDS: Final = 60
+ORPHAN_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,26 +260,20 @@ class EmbeddedPostgres:
         new.replace(path)
 
     def _launch(self) -> None:
-        """Start the server. Backends of a killed postmaster need a moment to notice, hence a few attempts."""
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            _remove_stale_pid_file(self._cluster)
-            started = self._run(
-                "pg_ctl",
-                *("start", "--wait", f"--timeout={START_SECONDS}", "--silent"),
-                *(f"--pgdata={self._cluster}", f"--log={self._cluster / 'start.log'}"),
-                check=False,
-            )
-            if started.returncode == 0:
-                return
-            if time.monotonic() > deadline or not self._is_held_by_orphans():
-                log = (self._cluster / "start.log").read_text(errors="replace")[-2000:]
-                raise DatabaseUnavailable(f"The embedded PostgreSQL did not start:\n{log}")
-            time.sleep(0.5)
-
-    def _is_held_by_orphans(self) -> bool:
-        log = (self._cluster / "start.log").read_text(errors="replace")[-2000:]
-        return "is still in use" in log or "already exists" in log
+        """Start the server once nothing of a former one is left."""
+        _end_orphans(self._cluster)
+        (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+        log = self._cluster / "start.log"
+        log.unlink(missing_ok=True)
+        started = self._run(
+            "pg_ctl",
+            *("start", "--wait", f"--timeout={START_SECONDS}", "--silent"),
+            *(f"--pgdata={self._cluster}", f"--log={log}"),
+            check=False,
+        )
+        if started.returncode != 0:
+            words = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+            raise DatabaseUnavailable(f"The embedded PostgreSQL did not start, see {self._cluster}/log:\n{words}")
 
     def _shut_down(self) -> None:
         stopped = self._run(
@@ -373,9 +369,10 @@ def _pid_file_lines(cluster: Path) -> list[str]:
 
 
 def _postmaster(cluster: Path) -> int | None:
-    """The pid of the server that runs this cluster. A pid that a stranger has inherited does not count."""
-    import psutil  # type: ignore[import-untyped]  # comes with the wheel
+    """The pid of the server that runs this cluster.
 
+    A pid that a stranger has inherited does not count: PostgreSQL itself would refuse to start while it is alive.
+    """
     lines = _pid_file_lines(cluster)
     if not lines:
         return None
@@ -398,7 +395,19 @@ def _socket_dir_of(cluster: Path) -> Path:
     raise DatabaseUnavailable("The embedded PostgreSQL runs without a socket.")
 
 
-def _remove_stale_pid_file(cluster: Path) -> None:
-    """PostgreSQL refuses to start while the pid in its file is alive, even when it now belongs to a stranger."""
-    if _postmaster(cluster) is None:
-        (cluster / "postmaster.pid").unlink(missing_ok=True)
+def _end_orphans(cluster: Path) -> None:
+    """Wait for processes of a killed server, which hold its memory; after a while, end them."""
+    orphans = [process for process in psutil.process_iter() if _works_in(process, cluster)]
+    _, remaining = psutil.wait_procs(orphans, timeout=ORPHAN_SECONDS)
+    for process in remaining:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGQUIT)
+    psutil.wait_procs(remaining, timeout=ORPHAN_SECONDS)
+
+
+def _works_in(process: psutil.Process, cluster: Path) -> bool:
+    """Whether this is a process of a server of this cluster: its working directory is the cluster's."""
+    try:
+        return process.name().startswith("postgres") and Path(process.cwd()) == cluster
+    except psutil.Error:
+        return False

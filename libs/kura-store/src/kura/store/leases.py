@@ -68,12 +68,13 @@ def release(connection: Connection, name: str, *, token: int) -> bool:
 def assert_held(connection: Connection, name: str, *, token: int) -> None:
     """Return if the lease is held under this token, else raise LeaseLost.
 
-    Called in the transaction that writes: the lease cannot change hands before that transaction ends.
+    Called in the transaction that writes: the lease cannot change hands before that transaction ends, but it can be
+    renewed from another one.
     """
     held = (
         select(literal(value=True))
         .where(LEASE.c.name == name, LEASE.c.token == token, LEASE.c.owner.is_not(None), LEASE.c.expires_at > NOW)
-        .with_for_update(read=True)
+        .with_for_update(read=True, key_share=True)
     )
     if connection.scalar(held) is None:
         raise LeaseLost(f"The lease {name} is not held under token {token} any more.")

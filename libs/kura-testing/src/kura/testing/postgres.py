@@ -10,7 +10,9 @@ import hashlib
 import itertools
 import os
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -182,6 +184,22 @@ def postgres_server() -> Iterator[PostgresServer]:
     server.drop_leftovers()
     yield server
     embedded.stop()
+
+
+@pytest.fixture
+def embedded_directory() -> Iterator[Path]:
+    """An empty directory for an embedded PostgreSQL of the test's own; a server left in it is killed.
+
+    Not `tmp_path`: every run of pytest closes those to other accounts, and root's server runs under another account.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="kura-embedded-", dir=_fast_directory()))
+    yield directory / "postgres"
+    leftover = EmbeddedPostgres(directory / "postgres").postmaster_pid
+    if leftover is not None:
+        os.kill(leftover, signal.SIGQUIT)
+        while _is_alive(leftover):
+            time.sleep(0.05)
+    shutil.rmtree(directory)
 
 
 @pytest.fixture

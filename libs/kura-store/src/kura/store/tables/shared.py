@@ -391,7 +391,8 @@ Index("task_running_ix", TASK.c.lease_expires_at, postgresql_where=TASK.c.state 
 Index("task_finished_ix", TASK.c.finished_at, postgresql_where=TASK.c.finished_at.is_not(None))
 Index("task_schema_name_type_state_ix", TASK.c.schema_name, TASK.c.type, TASK.c.state)
 
-# A row stays after its release: the token of a name only ever grows.
+# A row stays after its release: the token of a name only ever grows. The unique pair makes a change of token, unlike a
+# renewal, wait for writers that lock the row FOR KEY SHARE.
 LEASE: Final = Table(
     "lease",
     SHARED,
@@ -401,6 +402,7 @@ LEASE: Final = Table(
     _timestamp("acquired_at"),
     _timestamp("renewed_at"),
     _timestamp("expires_at"),
+    UniqueConstraint("name", "token"),
 )
 
 # --------------------------------------------------------------------------------------------------------- schedule

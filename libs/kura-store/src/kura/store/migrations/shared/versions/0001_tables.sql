@@ -54,7 +54,8 @@ CREATE TABLE lease (
     acquired_at TIMESTAMP WITH TIME ZONE,
     renewed_at TIMESTAMP WITH TIME ZONE,
     expires_at TIMESTAMP WITH TIME ZONE,
-    CONSTRAINT lease_pk PRIMARY KEY (name)
+    CONSTRAINT lease_pk PRIMARY KEY (name),
+    CONSTRAINT lease_name_token_key UNIQUE (name, token)
 );
 
 CREATE TABLE scheduled_task (
