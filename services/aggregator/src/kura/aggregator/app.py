@@ -10,6 +10,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from kura.aggregator.config import AggregatorSettings
+from kura.aggregator.engine import Engines
 from kura.aggregator.pipelines.openshift import Resources
 from kura.aggregator.runner import Runner
 from kura.aggregator.servicer import AggregatorServicer
@@ -27,6 +28,7 @@ class Aggregator:
     runner: Runner
     database: Database
     objects: ObjectStore
+    engines: Engines
 
     async def ready(self) -> dict[str, str | None]:
         """What is wrong with each store; None where nothing is."""
@@ -37,6 +39,7 @@ class Aggregator:
 
     async def close(self) -> None:
         await self.runner.close()
+        self.engines.close()
 
 
 async def _complaint(ping: Callable[[], None]) -> str | None:
@@ -52,12 +55,14 @@ def build_aggregator(*, database: Database, objects: ObjectStore, settings: Aggr
     limits = settings.engine_limits()
     Path(limits.spill_directory).mkdir(parents=True, exist_ok=True)
     runner = Runner(at_once=settings.runs_at_once, waiting=settings.runs_waiting)
-    resources = Resources(database=database, objects=objects, limits=limits)
+    engines = Engines(limits)
+    resources = Resources(database=database, objects=objects, engines=engines)
     return Aggregator(
         servicer=AggregatorServicer(runner=runner, resources=resources),
         runner=runner,
         database=database,
         objects=objects,
+        engines=engines,
     )
 
 

@@ -25,6 +25,9 @@ from kura.core.errors import Cancelled, InvalidData, KuraError, TransientError, 
 MEBIBYTE = 2**20
 SMALLEST_MEMORY = 128 * MEBIBYTE
 BATCH_ROWS = 65_536
+KEPT_ENGINES = 4
+KEPT_BYTES = 32 * MEBIBYTE
+"""An engine that holds more at the end of a run is not kept."""
 
 MACROS = (
     # A JSON object as a list of (key, value).
@@ -104,7 +107,7 @@ def statement(name: str) -> Statement:
 
 
 class Engine:
-    """One DuckDB instance. Not for several threads at once, except `interrupt`."""
+    """The relations of one run in DuckDB. Not for several threads at once, except `interrupt`."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -115,29 +118,8 @@ class Engine:
     @contextmanager
     def open(cls, limits: EngineLimits) -> Iterator[Engine]:
         """An empty engine within `limits`; its spill files are gone afterwards."""
-        with tempfile.TemporaryDirectory(prefix="kura-engine-", dir=limits.spill_directory) as spill:
-            config: dict[str, str | bool | int | float | list[str]] = {
-                "memory_limit": f"{max(limits.memory_bytes, SMALLEST_MEMORY)}B",
-                "threads": limits.threads,
-                "temp_directory": spill,
-                "preserve_insertion_order": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "allow_community_extensions": False,
-            }
-            if limits.spill_bytes is not None:
-                config["max_temp_directory_size"] = f"{limits.spill_bytes}B"
-            connection = duckdb.connect(":memory:", config=config)
-            try:
-                connection.execute("SET TimeZone = 'UTC'")
-                for macro in MACROS:
-                    connection.execute(macro)
-                connection.execute("SET python_enable_replacements = false")
-                connection.execute("SET enable_external_access = false")
-                connection.execute("SET lock_configuration = true")
-                yield cls(connection)
-            finally:
-                connection.close()
+        with Engines(limits) as engines, engines.lend() as engine:
+            yield engine
 
     def table(self, rows: pa.Table) -> Relation:
         """Make an Arrow table readable."""
@@ -199,6 +181,89 @@ class Engine:
             return self._connection.execute(text, dict(params)) if params else self._connection.execute(text)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise translated(error) from error
+
+
+class Engines:
+    """Makes engines. One that served a small run is kept for the next: making it takes as long as such a run.
+
+    One that grew is closed, since DuckDB gives its memory back only then. What a run made is gone with its engine.
+    """
+
+    def __init__(self, limits: EngineLimits) -> None:
+        self._limits = limits
+        self._idle: list[_Instance] = []
+
+    @contextmanager
+    def lend(self) -> Iterator[Engine]:
+        """An engine without any rows, for one run."""
+        instance = self._taken() or _Instance.start(self._limits)
+        try:
+            with instance.connection.cursor() as connection:
+                yield Engine(connection)
+                is_small = _memory_in_use(connection) <= KEPT_BYTES
+        except BaseException:
+            instance.stop()
+            raise
+        if is_small and len(self._idle) < KEPT_ENGINES:
+            self._idle.append(instance)
+        else:
+            instance.stop()
+
+    def close(self) -> None:
+        while instance := self._taken():
+            instance.stop()
+
+    def __enter__(self) -> Engines:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _taken(self) -> _Instance | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+
+@dataclass(frozen=True)
+class _Instance:
+    """One DuckDB database in memory and the directory it spills to."""
+
+    connection: duckdb.DuckDBPyConnection
+    spill: tempfile.TemporaryDirectory[str]
+
+    @classmethod
+    def start(cls, limits: EngineLimits) -> _Instance:
+        spill = tempfile.TemporaryDirectory(prefix="kura-engine-", dir=limits.spill_directory)
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": f"{max(limits.memory_bytes, SMALLEST_MEMORY)}B",
+            "threads": limits.threads,
+            "temp_directory": spill.name,
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+        }
+        if limits.spill_bytes is not None:
+            config["max_temp_directory_size"] = f"{limits.spill_bytes}B"
+        connection = duckdb.connect(":memory:", config=config)
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        for macro in MACROS:
+            connection.execute(macro)
+        connection.execute("SET GLOBAL python_enable_replacements = false")
+        connection.execute("SET GLOBAL enable_external_access = false")
+        connection.execute("SET GLOBAL lock_configuration = true")
+        return cls(connection, spill)
+
+    def stop(self) -> None:
+        self.connection.close()
+        self.spill.cleanup()
+
+
+def _memory_in_use(connection: duckdb.DuckDBPyConnection) -> int:
+    found = connection.execute("SELECT coalesce(sum(memory_usage_bytes), 0) FROM duckdb_memory()").fetchall()
+    return int(found[0][0])
 
 
 def translated(error: Exception) -> KuraError:

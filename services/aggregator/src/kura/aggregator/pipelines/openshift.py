@@ -14,7 +14,7 @@ import pyarrow as pa
 from prometheus_client import Counter
 
 from kura.aggregator import line_items, vm_table, writer
-from kura.aggregator.engine import Engine, EngineLimits, Relation
+from kura.aggregator.engine import Engine, Engines, Relation
 from kura.aggregator.inputs import Source, check_one_month, open_dataset, select_objects
 from kura.aggregator.steps import (
     capacity,
@@ -82,7 +82,7 @@ class Resources:
 
     database: Database
     objects: ObjectStore
-    limits: EngineLimits
+    engines: Engines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def summarise_openshift(
     if facts is None:
         return Outcome(notes=["The month has no report period: nothing was ever taken in for it."])
 
-    with Engine.open(resources.limits) as engine:
+    with resources.engines.lend() as engine:
         engine_opened(engine)
         given = reading.read_range(open_line_items(engine, resources.objects, run, facts), run.days)
         rows_read = given.pod_daily.count() + given.storage_daily.count()
@@ -160,7 +160,8 @@ def compute(given: reading.Given, days: DayRange, facts: Facts) -> writer.Result
     filtered = labels.filter_labels(given, labels.counted_keys(facts.enabled_keys))  # §3
     node_sets = labels.node_label_sets(given.node_labels, filtered)
     namespace_sets = labels.namespace_label_sets(given.namespace_labels, filtered)
-    count_fan_outs(node_sets, namespace_sets)
+    for found in labels.fan_outs(node_label_sets=node_sets, namespace_label_sets=namespace_sets).to_pylist():
+        LABEL_FAN_OUTS.labels(found["kind"]).inc(found["changed"])
 
     of_nodes = capacity.node_capacity(given.pod_usage_hourly, days)  # §4
     of_cluster = capacity.cluster_capacity(of_nodes)
@@ -195,13 +196,11 @@ def compute(given: reading.Given, days: DayRange, facts: Facts) -> writer.Result
     )
 
     summary_rows = summary.summary_rows(pod_rows=pod_rows, unallocated_rows=unallocated_rows, storage_rows=storage_rows)
-    tag_mapping = engine.table(facts.tag_mapping)
-    label_maps = tags.label_maps(pod_rows=pod_rows, storage_rows=storage_rows, tag_mapping=tag_mapping)
     return writer.Results(
         summary_rows=summary_rows,
         pod_tags=tags.pod_tags(pod_rows, facts.enabled_keys),  # §11
         volume_tags=tags.volume_tags(storage_rows, facts.enabled_keys),
-        mapped_labels=tags.mapped_labels(label_maps, tag_mapping),
+        mapped_labels=map_tags(pod_rows, storage_rows, facts.tag_mapping),
         node_changes=node_changes,
         found_volumes=inventory.found_volumes(given.storage_daily),
         found_projects=inventory.found_projects(given.pod_daily),
@@ -209,10 +208,14 @@ def compute(given: reading.Given, days: DayRange, facts: Facts) -> writer.Result
     )
 
 
-def count_fan_outs(node_sets: Relation, namespace_sets: Relation) -> None:
-    """Note how many nodes and namespaces changed their labels within a day: their pods are counted more than once."""
-    LABEL_FAN_OUTS.labels("node").inc(labels.changed_within_a_day(node_sets, labels.CHANGED_NODES))
-    LABEL_FAN_OUTS.labels("namespace").inc(labels.changed_within_a_day(namespace_sets, labels.CHANGED_NAMESPACES))
+def map_tags(pod_rows: Relation, storage_rows: Relation, tag_mapping: pa.Table) -> Relation:
+    """The label maps that tag mapping changes; none where no key is mapped (ocp-pipeline §11.4)."""
+    engine = pod_rows.engine
+    if not tag_mapping.num_rows:
+        return engine.table(tags.MAPPED_SCHEMA.empty_table())
+    mapping = engine.table(tag_mapping)
+    label_maps = tags.label_maps(pod_rows=pod_rows, storage_rows=storage_rows, tag_mapping=mapping)
+    return tags.mapped_labels(label_maps, mapping)
 
 
 def write_tables(

@@ -32,7 +32,7 @@ def compare_totals(
     if facts is None:
         return Outcome()
 
-    with Engine.open(resources.limits) as engine:
+    with resources.engines.lend() as engine:
         engine_opened(engine)
         given = reading.read_range(open_line_items(engine, resources.objects, run, facts), run.days)
         rows_read = given.pod_daily.count() + given.storage_daily.count()

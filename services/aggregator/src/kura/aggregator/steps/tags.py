@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+
 from kura.aggregator.engine import Relation, statement
+
+MAPPED_SCHEMA = pa.schema([("labels", pa.string()), ("mapped", pa.string())])
 
 
 def pod_tags(pod_rows: Relation, enabled_keys: list[str]) -> Relation:
