@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Subquery, Text, and_, cast, exists, func, not_, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from kura.queue import admin, metrics
 from kura.queue.clock import in_seconds, now
@@ -74,7 +75,7 @@ def fail_uploads_whose_ingest_died(connection: Connection) -> int:
             TASK.c.state.in_(DEAD),
             not_(_has_ingest(ALIVE)),
         )
-        .distinct(UPLOAD.c.id)
+        .ext(distinct_on(UPLOAD.c.id))
         .order_by(UPLOAD.c.id, TASK.c.finished_at.desc())
         .limit(BATCH)
     )
@@ -92,7 +93,7 @@ def fail_uploads_whose_summary_died(connection: Connection) -> int:
             UPLOAD.c.summarised_at.is_(None),
             not_(has_chain(UPLOAD.c.schema_name, UPLOAD.c.manifest_id, ALIVE)),
         )
-        .distinct(UPLOAD.c.id)
+        .ext(distinct_on(UPLOAD.c.id))
         .order_by(UPLOAD.c.id, TASK.c.finished_at.desc())
         .limit(BATCH)
     )
