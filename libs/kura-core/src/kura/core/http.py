@@ -310,6 +310,14 @@ def page(
     }
 
 
+def values_of(texts: Sequence[str], field: str) -> list[str]:
+    """The values of a repeated or comma separated filter, empty ones left out."""
+    values = [part.strip() for text in texts for part in text.split(",") if part.strip()]
+    if any("\0" in value for value in values):
+        raise BadRequest("Null characters are not allowed.", field=field)
+    return values
+
+
 def page_bounds(request: Request, *, default: int = 10, largest: int = 1000) -> tuple[int, int]:
     """`limit` and `offset` of a list: defaults where missing or invalid, limit cut at `largest` (write-api §1)."""
 

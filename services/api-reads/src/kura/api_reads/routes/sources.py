@@ -14,13 +14,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, false, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from kura.core.days import Month, today
 from kura.core.errors import BadRequest
-from kura.core.http import API_PREFIX, SOURCES_PREFIX, ApiJson, identity_of, page, page_bounds
+from kura.core.http import API_PREFIX, SOURCES_PREFIX, ApiJson, identity_of, page, page_bounds, values_of
 from kura.core.identity import Identity, require_unrestricted
 from kura.store.database import Database, in_schema
 from kura.store.sources import (
@@ -190,7 +191,7 @@ def _asked(request: Request, name: str) -> list[str]:
         *request.query_params.getlist(f"filter[{name}]"),
         *request.query_params.getlist(f"filter[{name}][eq]"),
     ]
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+    return values_of(values, name)
 
 
 def _is_id(text: str) -> bool:
@@ -304,7 +305,7 @@ def newest_manifests(connection: Connection, providers: Iterable[UUID]) -> dict[
             MANIFEST.c.operator_airgapped,
             MANIFEST.c.operator_certified,
         )
-        .distinct(MANIFEST.c.provider_id)
+        .ext(distinct_on(MANIFEST.c.provider_id))
         .where(MANIFEST.c.provider_id.in_(list(providers)))
         .order_by(MANIFEST.c.provider_id, MANIFEST.c.creation_datetime.desc(), MANIFEST.c.id.desc())
     )

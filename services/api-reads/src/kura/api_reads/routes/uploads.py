@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from kura.core.errors import BadRequest, Forbidden, UploadNotFound
-from kura.core.http import API_PREFIX, ApiJson, identity_of, page, page_bounds
+from kura.core.http import API_PREFIX, REQUEST_ID, ApiJson, identity_of, page, page_bounds, values_of
 from kura.core.identity import Identity
 from kura.rpc.tasks.v1 import tasks_pb2
 from kura.store.database import Database
@@ -50,7 +50,10 @@ class UploadReads:
         return ApiJson(page(request, items, count=count, limit=limit, offset=offset))
 
     async def read_upload(self, request: Request) -> Response:
-        chosen = and_(_visible(identity_of(request)), UPLOAD.c.request_id == request.path_params["request_id"])
+        request_id = request.path_params["request_id"]
+        if not REQUEST_ID.fullmatch(request_id):
+            raise UploadNotFound
+        chosen = and_(_visible(identity_of(request)), UPLOAD.c.request_id == request_id)
         return ApiJson(await asyncio.to_thread(self._one, chosen))
 
     def _page(self, chosen: ColumnElement[bool], limit: int, offset: int) -> tuple[int, Sequence[Mapping[str, Any]]]:
@@ -106,7 +109,7 @@ def _filters(request: Request) -> Sequence[ColumnElement[bool]]:
 
 def _asked(request: Request, name: str) -> list[str]:
     values = [*request.query_params.getlist(name), *request.query_params.getlist(f"filter[{name}]")]
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+    return values_of(values, name)
 
 
 def _is_source(text: str) -> ColumnElement[bool]:
