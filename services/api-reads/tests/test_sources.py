@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select
 from starlette.applications import Starlette
 
 from kura.api_reads.app import build_app, build_gateway
