@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -177,6 +177,8 @@ def read_parameters(query: QueryString, report: Report, known: Known) -> Paramet
     _check_together(report, filters, names, orders, delta, start, end, categories)
 
     report = with_groups(report, frozenset(names))
+    if report.monthly_only:
+        filters = replace(filters, units="month")
     scope = _scope(filters, start, end, known.today)
     return Parameters(
         report=report,

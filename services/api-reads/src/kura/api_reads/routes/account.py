@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from grpc import StatusCode
 from sqlalchemy import Connection, select
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -115,6 +116,12 @@ def settings_reader(identity: Identity) -> None:
     require(identity, "settings")
 
 
+class NoExchangeRates(ParameterErrors):
+    """No exchange rates are loaded; answered as a bare map."""
+
+    code, http, grpc = "no_exchange_rates", 404, StatusCode.NOT_FOUND
+
+
 # ----------------------------------------------------------------------------------------------------------- pages
 
 
@@ -168,7 +175,7 @@ def currencies(connection: Connection, question: Question) -> Any:
 def exchange_rates(connection: Connection, question: Question) -> Any:
     rates = connection.scalar(select(EXCHANGE_RATE_DICTIONARY.c.currency_exchange_dictionary).limit(1))
     if not rates:
-        raise NotFound("No exchange rates are loaded.")
+        raise NoExchangeRates({"detail": "No exchange rates are loaded."})
     return rates
 
 

@@ -1,0 +1,234 @@
+"""GPU, MIG and virtual machine reports (read-api-fields §3.8–§3.10)."""
+
+import pytest
+from sqlalchemy import insert
+
+from kura.store.database import Database
+from kura.store.tables.tenant import GPU_SUMMARY, VM_SUMMARY
+from kura.testing.asking import Asker
+from kura.testing.postgres import SCHEMA
+from kura.testing.summary_rows import CLUSTERS
+
+GPU = "reports/openshift/gpu/"
+MIG = "reports/openshift/gpu/mig_profiles/"
+VMS = "reports/openshift/resources/virtual-machines/"
+MONTH = "filter[time_scope_value]=-1"
+DAY = "2024-06-17"
+A100_FILTERS = "filter[gpu_vendor]=nvidia&filter[gpu_model]=A100&filter[node]=n1"
+
+
+def place(cluster: str, day: str, namespace: str, node: str, **columns):
+    source, alias = CLUSTERS[cluster]
+    return {
+        "usage_start": day,
+        "usage_end": day,
+        "cluster_id": cluster,
+        "cluster_alias": alias,
+        "source_uuid": source,
+        "namespace": namespace,
+        "node": node,
+        **columns,
+    }
+
+
+def gpu(namespace: str, node: str, model: str, uuid: str, cost: float, **columns):
+    return place(
+        "cl-a",
+        DAY,
+        namespace,
+        node,
+        vendor_name="nvidia",
+        model_name=model,
+        gpu_uuid=uuid,
+        memory_capacity_gb=columns.pop("memory", 80),
+        gpu_mode=columns.pop("mode", "dedicated"),
+        cost_model_rate_type="Supplementary",
+        cost_model_gpu_cost=cost,
+        **columns,
+    )
+
+
+def slice_of(uuid: str, instance: str, profile: str, slices: int):
+    return gpu(
+        "web", "n1", "A100", uuid, 1, mode="MIG",
+        mig_instance_id=instance, mig_profile=profile, mig_slice_count=slices, gpu_max_slices=7,
+    )  # fmt: skip
+
+
+GPUS = [
+    gpu("web", "n1", "A100", "GPU-1", 10),
+    gpu("web", "n1", "A100", "GPU-2", 20),
+    gpu("db", "n2", "L4", "GPU-3", 5, memory=24),
+    gpu("db", "n2", "T4", "GPU-4", 2, memory=16),
+    slice_of("GPU-5", "MIG-1", "3g.40gb", 3),
+    slice_of("GPU-5", "MIG-2", "1g.10gb", 1),
+]
+
+
+def vm(name: str, **columns):
+    return place("cl-a", "2024-06-01", "web", "n1", vm_name=name, **columns)
+
+
+VIRTUAL_MACHINES = [
+    vm(
+        "vm-1",
+        pod_labels={"app": "shop", "env": "prod"},
+        infrastructure_raw_cost=10,
+        infrastructure_markup_cost=1,
+        pod_request_cpu_core_hours=48,
+        pod_request_memory_gigabyte_hours=96,
+    ),
+    vm("vm-1", pod_labels={"app": "blog"}, cost_model_rate_type="Supplementary", cost_model_cpu_cost=4),
+    vm("vm-1", pod_labels={"app": "shop"}, cost_model_rate_type="platform_distributed", distributed_cost=3),
+    vm(
+        "vm-1",
+        cost_model_rate_type="Infrastructure",
+        persistentvolumeclaim="claim-1",
+        storageclass="gp2",
+        persistentvolumeclaim_usage_gigabyte_months=1.5,
+        persistentvolumeclaim_capacity_gigabyte_months=3,
+    ),
+    vm("vm-2", pod_labels={"app": "shop"}, infrastructure_raw_cost=2, pod_request_cpu_core_hours=24),
+    vm("vm-3", pod_labels={}, infrastructure_raw_cost=1),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def details(writer: Database) -> None:
+    with writer.tenant(SCHEMA) as connection:
+        for row in GPUS:
+            connection.execute(insert(GPU_SUMMARY).values(row))
+        for row in VIRTUAL_MACHINES:
+            connection.execute(insert(VM_SUMMARY).values(row))
+
+
+async def test_gpus_are_grouped_by_name_and_split_by_mode(ask: Asker):
+    answer = await ask(f"{GPU}?{MONTH}")
+
+    groups = {group["gpu_name"]: group["values"] for group in answer["data"][0]["gpu_names"]}
+    assert list(groups) == ["nvidia_A100_n1", "nvidia_L4_n2", "nvidia_T4_n2"]
+    sliced, dedicated = groups["nvidia_A100_n1"]  # the cheaper rows come later in the sorted list
+    assert (dedicated["gpu_mode"], sliced["gpu_mode"]) == ("dedicated", "MIG")
+    assert dedicated["gpu_count"] == {"value": 2, "units": "GPUs"}
+    assert dedicated["gpu_memory"] == {"value": 80.0, "units": "GB"}
+    assert (dedicated["node"], dedicated["gpu_model"], dedicated["gpu_vendor"]) == ("n1", "A100", "nvidia")
+    assert dedicated["cost"]["total"] == {"value": 30.0, "units": "USD"}
+    assert dedicated["supplementary"]["total"]["value"] == 30.0
+    assert dedicated["cost"]["raw"]["value"] == dedicated["infrastructure"]["total"]["value"] == 0.0
+    assert answer["meta"]["total"]["gpu_count"]["value"] == 5
+    assert answer["meta"]["total"]["cost"]["total"]["value"] == 39.0
+
+
+async def test_the_rest_of_gpus_adds_memory_and_count(ask: Asker):
+    answer = await ask(f"{GPU}?{MONTH}&filter[limit]=1")
+
+    *_, others = answer["data"][0]["gpu_names"]
+    (row,) = others["values"]
+    assert others["gpu_name"] == "Others"
+    assert (row["node"], row["gpu_model"], row["gpu_vendor"], row["gpu_mode"]) == ("Others",) * 4
+    assert (row["gpu_count"]["value"], row["gpu_memory"]["value"]) == (2, 40.0)
+    assert answer["meta"]["others"] == 2
+
+
+async def test_gpus_of_projects(ask: Asker):
+    answer = await ask(f"{GPU}?{MONTH}&group_by[project]=*&order_by[gpu_count]=desc")
+
+    found = [(p["project"], [g["gpu_name"] for g in p["gpu_names"]]) for p in answer["data"][0]["projects"]]
+    assert found == [("web", ["nvidia_A100_n1"]), ("db", ["nvidia_L4_n2", "nvidia_T4_n2"])]
+
+
+async def test_mig_profiles(ask: Asker):
+    answer = await ask(f"{MIG}?{A100_FILTERS}&{MONTH}")
+
+    profiles = answer["data"][0]["mig_profiles"]
+    assert [profile["mig_profile"] for profile in profiles] == ["1g.10gb", "3g.40gb"]
+    assert profiles[1]["values"] == [
+        {
+            "date": "2024-06",
+            "mig_id": "MIG-1",
+            "gpu_model": "A100",
+            "gpu_vendor": "nvidia",
+            "gpu_name": "nvidia_A100_n1",
+            "node": "n1",
+            "mig_profile": "3g.40gb",
+            "compute": {"value": 3, "units": "g"},
+            "memory": {"value": 40, "units": "gb"},
+            "mig_slice_count": 3,
+            "gpu_max_slices": 7,
+        }
+    ]
+    assert answer["meta"]["total"] == {}
+
+
+async def test_limited_mig_profiles_are_ranked_by_instance(ask: Asker):
+    answer = await ask(f"{MIG}?{A100_FILTERS}&{MONTH}&filter[limit]=1")
+
+    (profile,) = answer["data"][0]["mig_profiles"]
+    assert profile["values"][0]["clusters"] == ["alpha"]
+    assert answer["meta"]["others"] == 1
+
+
+async def test_virtual_machines(ask: Asker):
+    answer = await ask(VMS)
+
+    assert answer["meta"]["count"] == 3
+    assert answer["data"][0]["date"] == "2024-06"
+    row = answer["data"][0]["vm_names"][0]["values"][0]
+    assert (row["vm_name"], row["cluster"], row["node"], row["project"]) == ("vm-1", "alpha", "n1", "web")
+    assert row["cost"]["total"]["value"] == 15.0
+    assert row["cost"]["platform_distributed"]["value"] == 3.0
+    assert row["cost"]["distributed"]["value"] == 18.0
+    assert row["request"] == {"cpu": {"value": 2.0, "units": "Core"}, "memory": {"value": 4.0, "units": "GiB"}}
+    assert row["storage"] == [
+        {
+            "pvc_name": "claim-1",
+            "storage_class": "gp2",
+            "usage": 1.5,
+            "capacity": 3,
+            "usage_units": "GiB-Mo",
+        }
+    ]
+    assert row["tags"] == [{"key": "app", "values": ["blog", "shop"]}, {"key": "env", "values": ["prod"]}]
+
+
+async def test_virtual_machines_are_paged_within_the_month(ask: Asker):
+    answer = await ask(f"{VMS}?limit=1&offset=1&order_by[vm_name]=desc")
+
+    assert [vm["vm_name"] for vm in answer["data"][0]["vm_names"]] == ["vm-2"]
+    assert (answer["meta"]["count"], answer["meta"]["limit"], answer["meta"]["offset"]) == (3, 1, 1)
+    assert "offset=2" in answer["links"]["next"]
+
+
+async def test_no_virtual_machines_are_no_data(ask: Asker):
+    answer = await ask(f"{VMS}?filter[vm_name]=none")
+
+    assert (answer["data"], answer["meta"]["count"]) == ([], 0)
+    assert answer["meta"]["total"]["request"]["cpu"] == {"value": 0.0, "units": "Core"}
+
+
+async def test_virtual_machines_by_tag(ask: Asker):
+    answer = await ask(f"{VMS}?filter[tag:app]=shop&order_by[cost]=asc")
+
+    assert [vm["vm_name"] for vm in answer["data"][0]["vm_names"]] == ["vm-2", "vm-1"]
+
+
+async def test_csv_of_virtual_machines_flattens_storage_and_tags(ask: Asker):
+    header, first, *_ = (await ask.csv(f"{VMS}?order_by[cost]=desc")).split("\r\n")
+
+    row = dict(zip(header.split(","), first.split(","), strict=True))
+    assert (row["storage.0.pvc_name"], row["tags.0.key"], row["tags.0.values.1"]) == ("claim-1", "app", "shop")
+
+
+@pytest.mark.parametrize(
+    ("address", "values"),
+    [
+        ("openshift-virtual-machines/", ["vm-1", "vm-2", "vm-3"]),
+        ("openshift-virtual-machines/?search=VM-2", ["vm-2"]),
+        ("openshift-virtual-machines/?node=n2", []),
+        ("openshift-gpu-vendors/", ["nvidia"]),
+        ("openshift-gpu-models/?vendor_name=nvidia", ["A100", "L4", "T4"]),
+        ("openshift-gpu-models/?namespace=db", ["L4", "T4"]),
+    ],
+)
+async def test_type_ahead_lists(ask: Asker, address: str, values: list[str]):
+    assert [item["value"] for item in (await ask(f"resource-types/{address}"))["data"]] == values
