@@ -14,11 +14,11 @@ from kura.store.database import Database
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
-# Read-locked like `kura.store.leases.assert_held`: the lease cannot change hands before the transaction ends.
+# Locked like `kura.store.leases.assert_held`: until the transaction ends the lease can be renewed but not change hands.
 HELD = """
 SELECT 1 AS held FROM public.lease
 WHERE name = $1 AND token = $2 AND owner IS NOT NULL AND expires_at > clock_timestamp()
-FOR SHARE
+FOR KEY SHARE
 """
 
 
