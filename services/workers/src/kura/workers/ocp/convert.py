@@ -10,13 +10,14 @@ written. The order of rows in the output depends on the input alone.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from types import TracebackType
 
 import duckdb
@@ -66,7 +67,7 @@ class Converted:
 
 
 class Converter(AbstractContextManager["Converter"]):
-    """The threads and engines that conversion runs on. One per worker; converts one file at a time."""
+    """The threads and engines that conversion runs on. One per process; several files may be converted at once."""
 
     def __init__(
         self,
@@ -86,16 +87,20 @@ class Converter(AbstractContextManager["Converter"]):
         self._directory = directory
         self._engines: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
         self._opened: list[duckdb.DuckDBPyConnection] = []
+        self._opening = Lock()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._pool.shutdown(cancel_futures=True)
         for engine in self._opened:
             engine.close()
 
-    def convert(self, csv: Readable, directory: Path, window: DayWindow) -> Converted:
+    def convert(
+        self, csv: Readable, directory: Path, window: DayWindow, check: Callable[[], None] = lambda: None
+    ) -> Converted:
         """Convert one file.
 
-        In      its bytes; an empty directory for the output; the days that are taken
+        In      its bytes; an empty directory for the output; the days that are taken; `check` is called now and then
+                and ends the work by raising
         Out     local Parquet files by day, counts, the tag keys seen
         Rule    the type is recognised by columns; an empty file or an unknown type is done with a note; a file with
                 nothing but a header brings no days
@@ -118,7 +123,7 @@ class Converter(AbstractContextManager["Converter"]):
         dropped: Counter[str] = Counter()
         cells: Counter[str] = Counter()
         try:
-            self._write_hourly(self._typed(blocks, layout), hourly, dropped, cells)
+            self._write_hourly(self._typed(blocks, layout, check), hourly, dropped, cells)
         finally:
             hourly.close()
         return Converted(
@@ -130,11 +135,12 @@ class Converter(AbstractContextManager["Converter"]):
             tag_keys=frozenset(hourly.labels.tag_keys),
         )
 
-    def _typed(self, blocks: Iterator[Block], layout: Layout) -> Iterator[TypedBlock]:
+    def _typed(self, blocks: Iterator[Block], layout: Layout, check: Callable[[], None]) -> Iterator[TypedBlock]:
         """Typed blocks in the order of the file, a few being worked on ahead."""
         running: deque[Future[TypedBlock]] = deque()
         try:
             for block in blocks:
+                check()
                 running.append(self._pool.submit(type_block, block, layout))
                 if len(running) > self._threads + 1:
                     yield running.popleft().result()
@@ -185,11 +191,12 @@ class Converter(AbstractContextManager["Converter"]):
         yield from self._pool.map(write, days)
 
     def _engine(self) -> duckdb.DuckDBPyConnection:
-        if self._engines.empty() and len(self._opened) < self._threads:
+        with self._opening:
+            if not self._engines.empty() or len(self._opened) == self._threads:
+                return self._engines.get()
             engine = daily.open_engine(self._directory, memory_bytes=self._engine_memory_bytes)
             self._opened.append(engine)
             return engine
-        return self._engines.get()
 
 
 def _with_header(csv: Readable, *, block_bytes: int) -> Iterator[Block]:

@@ -1,0 +1,426 @@
+"""Task IngestPayload: one accepted upload → Parquet, rows that say what counts, and the tasks that summarise it.
+
+Objects are written first, under names that follow from the manifest and the file; one transaction per file then makes
+its days count. A retry finds what is done and does the rest. Source: ocp-payload §6, §7; tasks-and-queues §5.2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import Connection, func
+
+from kura.core.days import Month
+from kura.core.errors import Cancelled, KuraError, ObjectMissing, PayloadRefused, TransientError
+from kura.core.telemetry import bound, get_logger, span
+from kura.rpc.tasks.v1 import tasks_pb2
+from kura.store.partitions import ensure_partitions
+from kura.store.sources import find_cluster_source, lock_cluster
+from kura.store.tables.tenant import DAILY_SUMMARY
+from kura.workers import metrics, store
+from kura.workers.handlers.tools import HandlerContext, Stop, in_own_thread
+from kura.workers.ocp.cells import DayWindow
+from kura.workers.ocp.convert import Converted
+from kura.workers.ocp.manifest import Manifest, mask_details, read_manifest
+from kura.workers.ocp.objects import FileDayObjects, SourcePlace, file_day_objects
+from kura.workers.ocp.payload import Limits, Payload, open_payload
+from kura.workers.ocp.refusal import FileRefused
+from kura.workers.store import SourceGone, StoredManifest, Upload
+
+log = get_logger(__name__)
+
+READ_BYTES = 2**20
+XL_FILES = 100  # a manifest with more files goes to the XL queues (tasks-and-queues §1.3)
+MOST_REASONS_SHOWN = 3
+ALREADY_INGESTED = "already_ingested"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileResult:
+    """What became of one file of the archive, as the upload's status tells it."""
+
+    name: str
+    state: str
+    report_type: str | None = None
+    rows: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    days: list[str] = field(default_factory=list)
+    reason: str | None = None
+
+
+async def ingest_payload(task: tasks_pb2.IngestPayload, ctx: HandlerContext) -> None:
+    """Take in one upload. Running it twice changes nothing."""
+    with bound(upload_id=task.upload_id):
+        await in_own_thread(_ingest, task.upload_id, ctx)
+
+
+def _ingest(upload_id: int, ctx: HandlerContext, stop: Stop) -> None:
+    with ctx.db.begin() as connection:
+        upload = store.begin_upload(connection, upload_id)
+    if upload is None:
+        log.info("upload_needs_nothing")
+        return
+    try:
+        _take_in(upload, ctx, stop)
+    except Cancelled:
+        raise
+    except PayloadRefused as refused:
+        _end(upload, ctx, "failed", refused.reason_code, f"The payload was refused: {refused}.")
+    except SourceGone:
+        _end(upload, ctx, "failed", "source_gone", "The source was deleted while the payload was being taken in.")
+    except KuraError as error:
+        if ctx.last_attempt or not error.retry:
+            _give_up(upload, ctx, error)
+        raise
+    except OSError as error:
+        full = TransientError(f"the worker's own disk does not answer: {error.strerror or error}")
+        if ctx.last_attempt:
+            _give_up(upload, ctx, full)
+        raise full from error
+    except Exception as error:
+        if ctx.last_attempt:
+            _give_up(upload, ctx, error)
+        raise
+
+
+def _take_in(upload: Upload, ctx: HandlerContext, stop: Stop) -> None:
+    with TemporaryDirectory(prefix="upload-", dir=ctx.tools.work_directory) as directory:
+        payload, manifest = _read_payload(upload, ctx, Path(directory))  # §3
+        place = _resolve(upload, manifest, ctx)  # §6.1
+        if place is None:
+            return
+        with bound(schema=place.schema, provider_uuid=str(place.provider_uuid), manifest_uuid=str(manifest.uuid)):
+            window = _window(upload, manifest, place, ctx)
+            if window is None:
+                return
+            stored = _register(upload, manifest, place, ctx)  # §6.2
+            results = _copy_optimization_files(upload, payload, manifest, place, ctx)  # §2.3
+            for name in manifest.files:
+                if name in payload.members:
+                    stop.check()
+                    job = _FileJob(name=name, payload=payload, manifest=stored, place=place, window=window)
+                    results.append(_ingest_file(job, Path(directory), ctx, stop))  # §6.4–6.11
+            _finish(upload, stored, place, results, ctx)  # §6.12
+    if not ctx.tools.settings.keep_done_hours and all(result.state == "done" for result in results):
+        ctx.tools.objects.delete([upload.object_key])
+
+
+# ── the payload and its source ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_payload(upload: Upload, ctx: HandlerContext, directory: Path) -> tuple[Payload, Manifest]:
+    settings = ctx.tools.settings
+    limits = Limits(total_bytes=settings.payload_limit_mib * 2**20, ratio=settings.payload_limit_ratio)
+    try:
+        with span("unpack"), ctx.tools.objects.open_read(upload.object_key) as staged:
+            payload = open_payload(staged, directory, limits)
+    except ObjectMissing as error:
+        if not ctx.last_attempt:
+            raise
+        raise PayloadRefused(
+            "it is not in the object store any more; send it again", reason_code="payload_missing"
+        ) from error
+    manifest = read_manifest(payload.manifest, releases=ctx.tools.operator_releases)
+    if manifest.ignored:
+        log.info("manifest_fields_ignored", fields=manifest.ignored)
+    return payload, manifest
+
+
+def _resolve(upload: Upload, manifest: Manifest, ctx: HandlerContext) -> SourcePlace | None:
+    """The place of this organisation's source with this cluster; without one the upload waits for it.
+
+    The cluster is locked, as it is when a source is made: the upload either finds the source or is found by it.
+    """
+    with ctx.db.begin() as connection:
+        lock_cluster(connection, org_id=upload.org_id, cluster_id=manifest.cluster_id)
+        source = find_cluster_source(connection, org_id=upload.org_id, cluster_id=manifest.cluster_id)
+        cluster = {"cluster_id": manifest.cluster_id}
+        if source is None or source.provider_uuid is None:
+            store.set_upload(
+                connection,
+                upload.id,
+                state="waiting",
+                reason_code=store.UNKNOWN_CLUSTER,
+                reason=f"No OpenShift source of this organisation has the cluster id {manifest.cluster_id!r}. "
+                "Add a source with this cluster id, and the payload is taken in without being sent again.",
+                **cluster,
+            )
+            log.warning("unknown_cluster", cluster_id=manifest.cluster_id, org_id=upload.org_id)
+            metrics.UNKNOWN_CLUSTERS.inc()
+            return None
+        schema = store.schema_of_organisation(connection, upload.org_id)
+        found = {"provider_uuid": source.provider_uuid, "schema_name": schema, **cluster}
+        if source.paused:
+            store.set_upload(
+                connection,
+                upload.id,
+                state="failed",
+                reason_code="source_paused",
+                reason="The source is paused, so the payload was dropped. Resume the source; the operator's next "
+                "payload is then taken in.",
+                **found,
+            )
+            log.info("source_paused")
+            return None
+        store.set_upload(connection, upload.id, **found)
+        return SourcePlace(schema=schema, provider_uuid=source.provider_uuid)
+
+
+def _window(upload: Upload, manifest: Manifest, place: SourcePlace, ctx: HandlerContext) -> DayWindow | None:
+    """Days that are taken; None, and the upload is done, when the whole payload is older than retention (§6.1)."""
+    with ctx.db.tenant(place.schema) as connection:
+        months = store.retention_months(connection, override=ctx.tools.settings.retain_override)
+    today = upload.accepted_at.date()  # not the clock: a retry a day later must decide the same
+    oldest = Month.of(today).plus(-months)
+    if manifest.last_day >= oldest.last:
+        return DayWindow(first=oldest.first, last=today + timedelta(days=1))
+    _end(upload, ctx, "done", "expired", f"All of the payload is older than the {months} months of data that are kept.")
+    return None
+
+
+def _register(upload: Upload, manifest: Manifest, place: SourcePlace, ctx: HandlerContext) -> StoredManifest:
+    with ctx.db.begin() as connection:
+        store.hold_source(connection, place.provider_uuid)
+        stored = store.register_manifest(connection, manifest, provider_uuid=place.provider_uuid, upload_id=upload.id)
+        store.set_upload(connection, upload.id, manifest_id=stored.id)
+        if len(stored.done) < len(manifest.files):
+            store.start_step(connection, [stored.id], "processing")
+    if manifest.collected_nothing and manifest.collection_message:
+        log.warning("operator_collected_nothing", message=mask_details(manifest.collection_message))
+    return stored
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FileJob:
+    name: str
+    payload: Payload
+    manifest: StoredManifest
+    place: SourcePlace
+    window: DayWindow
+
+
+def _copy_optimization_files(
+    upload: Upload, payload: Payload, manifest: Manifest, place: SourcePlace, ctx: HandlerContext
+) -> list[FileResult]:
+    """Keep the files of the right-sizing service as they were sent. A failure here never stops the cost files."""
+    results = []
+    for name in manifest.resource_optimization_files:
+        if name not in payload.members or name in manifest.files:
+            continue
+        key = place.optimization_key(file_name=name, day=upload.accepted_at.date())
+        try:
+            with payload.open(name) as reader:
+                ctx.tools.objects.write(key, _chunks(reader), {"manifestid": str(manifest.uuid)})
+        except KuraError as error:
+            log.warning("optimization_file_not_kept", code=error.code, error=str(error))
+            results.append(
+                FileResult(name=name, state="skipped", report_type="resource_optimization", reason=str(error))
+            )
+        else:
+            results.append(FileResult(name=name, state="done", report_type="resource_optimization"))
+    return results
+
+
+def _ingest_file(job: _FileJob, directory: Path, ctx: HandlerContext, stop: Stop) -> FileResult:
+    if store.stored_report_name(job.name) in job.manifest.done:
+        return FileResult(name=job.name, state="done", reason=ALREADY_INGESTED)
+    with ctx.db.begin() as connection:
+        store.begin_file(connection, job.manifest.id, job.name, task_id=ctx.task_id)
+    ctx.progress(file=job.name)
+    with TemporaryDirectory(prefix="file-", dir=directory) as output, span("convert", file=job.name):
+        try:
+            with job.payload.open(job.name) as csv:
+                converted = ctx.tools.converter.convert(csv, Path(output), job.window, stop.check)
+        except FileRefused as refused:
+            with ctx.db.begin() as connection:
+                store.fail_file(connection, job.manifest.id, job.name)
+            log.warning("file_refused", file=job.name, reason=str(refused))
+            metrics.FILES.labels("refused").inc()
+            return FileResult(name=job.name, state="failed", reason=str(refused))
+        _count(converted)
+        objects = _write_objects(job, converted, ctx, stop)
+    days = [
+        store.FileDay(
+            report_type=converted.report_type.name,
+            day=part.day,
+            hours=0 if job.manifest.additive else job.manifest.hours_per_day.get(part.day) or part.distinct_hours,
+            rows=part.rows,
+            hourly_object=objects[part.day].hourly,
+            daily_object=objects[part.day].daily,
+        )
+        for part in converted.days
+        if converted.report_type is not None
+    ]
+    try:
+        _commit_file(job, converted, days, ctx)
+    except SourceGone:
+        ctx.tools.objects.delete(key for keys in objects.values() for key in (keys.hourly, keys.daily))
+        raise
+    return FileResult(
+        name=job.name,
+        state="done",
+        report_type=converted.report_type.name if converted.report_type else None,
+        rows=converted.rows,
+        dropped=dict(converted.dropped),
+        days=[day.day.isoformat() for day in days],
+        reason=converted.note,
+    )
+
+
+def _write_objects(job: _FileJob, converted: Converted, ctx: HandlerContext, stop: Stop) -> dict[date, FileDayObjects]:
+    """Store the Parquet files under their final names. Nothing reads them before their rows are committed."""
+    written: dict[date, FileDayObjects] = {}
+    for part in converted.days:
+        stop.check()
+        assert converted.report_type is not None
+        keys = file_day_objects(
+            job.place,
+            report_type=converted.report_type.name,
+            day=part.day,
+            manifest_id=job.manifest.id,
+            report_name=job.name,
+        )
+        facts = {
+            "manifestid": str(job.manifest.id),
+            "reportdatestart": part.day.isoformat(),
+            "reportnumhours": str(job.manifest.hours_per_day.get(part.day) or part.distinct_hours),
+        }
+        for key, path in ((keys.hourly, part.hourly), (keys.daily, part.daily)):
+            with path.open("rb") as file:
+                ctx.tools.objects.write(key, _chunks(file), facts)
+        written[part.day] = keys
+    return written
+
+
+def _commit_file(job: _FileJob, converted: Converted, days: list[store.FileDay], ctx: HandlerContext) -> None:
+    """One transaction: from here on the days of the file count."""
+    months = {Month.of(day.day) for day in days}
+    if months:
+        around = {month.plus(step) for month in months for step in (-1, 0, 1)}
+        with ctx.db.tenant(job.place.schema) as connection:
+            ensure_partitions(connection, job.place.schema, [DAILY_SUMMARY.name], months=around)
+    with ctx.db.tenant(job.place.schema) as connection:
+        source = store.hold_source(connection, job.place.provider_uuid)
+        report_type = converted.report_type.name if converted.report_type else None
+        if not store.finish_file(connection, job.manifest, job.name, report_type=report_type, days=days):
+            return
+        store.add_tag_keys(connection, store.unknown_tag_keys(connection, converted.tag_keys))
+        store.add_report_periods(connection, provider_uuid=job.place.provider_uuid, source=source, months=months)
+        ctx.assert_held(connection)
+
+
+def _chunks(reader: Any) -> Iterator[bytes]:
+    while chunk := reader.read(READ_BYTES):
+        yield chunk
+
+
+def _count(converted: Converted) -> None:
+    metrics.FILES.labels(converted.note or "done").inc()
+    name = converted.report_type.name if converted.report_type else "unknown"
+    metrics.ROWS.labels(name).inc(converted.rows)
+    for reason, rows in converted.dropped.items():
+        metrics.ROWS_DROPPED.labels(name, reason).inc(rows)
+    for reason, cells in converted.cells.items():
+        metrics.CELLS.labels(name, reason).inc(cells)
+    if converted.dropped:
+        log.warning("rows_dropped", report_type=name, **converted.dropped)
+
+
+# ── the end of an upload ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _finish(
+    upload: Upload, stored: StoredManifest, place: SourcePlace, results: list[FileResult], ctx: HandlerContext
+) -> None:
+    """Say what became of the archive; when it was the last one of its manifest, ask for the summary."""
+    failed = [result for result in results if result.state == "failed"]
+    files = [asdict(result) for result in results]
+    with ctx.db.begin() as connection:
+        manifest = store.lock_manifest(connection, stored.id)
+        missing = store.missing_files(connection, stored.id)
+        if failed:
+            state = {"state": "failed", "reason_code": store.FILE_REFUSED, "reason": _refused_words(failed)}
+        elif missing:
+            words = _missing_words(missing, manifest.num_total_files)
+            state = {"state": "waiting", "reason_code": store.INCOMPLETE, "reason": words}
+        else:
+            state = {"state": "processing"}
+        store.set_upload(connection, upload.id, parsed_at=func.now(), files=files, **state)
+        if missing:
+            store.end_step(connection, [stored.id], "processing", failed=bool(failed))
+        else:
+            news = any(result.reason != ALREADY_INGESTED for result in results)
+            store.end_waiting(connection, stored.id)
+            _ask_for_summary(connection, stored.id, place, ctx, again=news)
+        ctx.assert_held(connection)
+    metrics.UPLOADS.labels(state["state"], state.get("reason_code", "")).inc()
+    log.info(
+        "upload_taken_in",
+        files=len(results),
+        failed=len(failed),
+        missing=missing,
+        rows=sum(result.rows for result in results),
+    )
+
+
+def _ask_for_summary(
+    connection: Connection, manifest_id: int, place: SourcePlace, ctx: HandlerContext, *, again: bool
+) -> None:
+    """All that will come of the manifest is here: queue the summary of its days, or end where there are none (D3)."""
+    store.end_step(connection, [manifest_id], "processing")
+    store.mark_set_up(connection, place.provider_uuid)
+    ranges = store.ranges_to_summarise(connection, manifest_id, again=again)
+    if not ranges:
+        store.complete_manifests(connection, store.summarised_manifests(connection, [manifest_id]))
+        return
+    store.open_ranges(connection, manifest_id, ranges)
+    large = len(store.files_of(connection, manifest_id)) > XL_FILES
+    for days in ranges:
+        summary = tasks_pb2.SummariseRange(
+            schema_name=place.schema,
+            provider_uuid=str(place.provider_uuid),
+            start_date=days.start.isoformat(),
+            end_date=days.end.isoformat(),
+            manifest_ids=[manifest_id],
+            cause="upload",
+        )
+        ctx.enqueue(connection, summary, xl=large)
+
+
+def _end(upload: Upload, ctx: HandlerContext, state: str, reason_code: str, reason: str) -> None:
+    with ctx.db.begin() as connection:
+        store.set_upload(connection, upload.id, state=state, reason_code=reason_code, reason=reason)
+        ctx.assert_held(connection)
+    metrics.UPLOADS.labels(state, reason_code).inc()
+    log.info("upload_ended", state=state, reason_code=reason_code, reason=reason)
+
+
+def _give_up(upload: Upload, ctx: HandlerContext, error: Exception) -> None:
+    """Tell the user about the last attempt; should that fail too, the reconciler will."""
+    code = error.code if isinstance(error, KuraError) else KuraError.code
+    what = str(error) if isinstance(error, KuraError) else "an unexpected error"
+    words = f"The payload could not be taken in: {what}. It is kept, and an administrator can have it tried again."
+    with contextlib.suppress(KuraError):
+        _end(upload, ctx, "failed", code, words)
+
+
+def _refused_words(failed: list[FileResult]) -> str:
+    shown = "; ".join(f"{result.name}: {result.reason}" for result in failed[:MOST_REASONS_SHOWN])
+    more = f"; and {len(failed) - MOST_REASONS_SHOWN} more" if len(failed) > MOST_REASONS_SHOWN else ""
+    what = "One file" if len(failed) == 1 else f"{len(failed)} files"
+    return (
+        f"{what} of the payload could not be read ({shown}{more}). The operator's next payload of the day replaces it."
+    )
+
+
+def _missing_words(missing: int, total: int) -> str:
+    return f"{missing} of the {total} files that the manifest names have not arrived yet."

@@ -1,0 +1,66 @@
+"""What handlers work with, made once per process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from kura.core.errors import Cancelled
+from kura.queue.context import Context
+from kura.rpc.aggregator.v1 import aggregator_pb2
+from kura.store.objects import ObjectStore
+from kura.workers.config import IngestSettings
+from kura.workers.ocp.convert import Converter
+
+R = TypeVar("R")
+
+
+class Aggregator(Protocol):
+    """The aggregator: a gRPC stub, or its servicer in the same process."""
+
+    def StartRun(self, request: aggregator_pb2.StartRunRequest, /) -> AsyncIterator[aggregator_pb2.RunProgress]: ...
+    def CancelRun(self, request: aggregator_pb2.CancelRunRequest, /) -> Awaitable[aggregator_pb2.CancelRunResponse]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """Stores, engines and settings of the handlers."""
+
+    objects: ObjectStore
+    aggregator: Aggregator
+    converter: Converter
+    settings: IngestSettings
+    work_directory: Path
+    operator_releases: Mapping[str, str] = field(default_factory=dict)
+
+
+HandlerContext: TypeAlias = Context[Tools]
+
+
+class Stop:
+    """Tells work in a thread that nobody waits for it any more."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+
+    def ask(self) -> None:
+        self._asked.set()
+
+    def check(self) -> None:
+        """Raise Cancelled if the work should end."""
+        if self._asked.is_set():
+            raise Cancelled
+
+
+async def in_own_thread(work: Callable[..., R], *arguments: Any) -> R:
+    """Run blocking work beside the event loop; its last argument is a Stop that is asked when the task is cancelled."""
+    stop = Stop()
+    try:
+        return await asyncio.to_thread(work, *arguments, stop)
+    except asyncio.CancelledError:
+        stop.ask()
+        raise
