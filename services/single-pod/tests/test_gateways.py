@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from kura.single_pod.gateways import build_front
+from kura.single_pod.local_callers import LocalCallers
 from kura.testing.gateways import serving
 
 LIVED: list[str] = []
@@ -73,3 +74,26 @@ async def test_both_gateways_live_as_long_as_the_whole():
         assert (await client.get("/readyz")).json() == {"ready": True, "checks": {"database": "ok"}}
         assert LIVED == ["reads begins", "writes begins"]
     assert LIVED[2:] == ["writes ends", "reads ends"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({"host": "127.0.0.1:8000"}, True),
+        ({"host": "localhost:8000"}, True),
+        ({"host": "[::1]:8000"}, True),
+        ({"host": "kura.example.com"}, False),
+        ({"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:8000"}, True),
+        ({"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:9999"}, False),
+        ({"host": "127.0.0.1:8000", "origin": "https://evil.example.com"}, False),
+        ({"host": "127.0.0.1:8000", "origin": "null"}, False),
+        ({"host": "127.0.0.1:8000", "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, False),
+        ({"host": "127.0.0.1:8000", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, True),
+    ],
+)
+async def test_a_web_page_of_another_site_cannot_use_a_kura_that_asks_for_no_identity(headers, allowed):
+    front = LocalCallers(build_front(reads=gateway("reads"), writes=gateway("writes"), ready=well))
+    async with serving(front) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        answer = await client.post("/api/cost-management/v1/sources/", headers=headers)
+
+    assert answer.status_code == (200 if allowed else 403)

@@ -137,12 +137,12 @@ def test_by_date_every_day_keeps_its_own_rows():
 
 def test_two_groups_are_read_from_the_outside_in():
     nested = {
-        "meta": {"group_by": {"project": ["*"], "tag:app": ["*"]}, "total": {}},
+        "meta": {"group_by": {"tag:app": ["*"], "project": ["*"]}, "total": {}},
         "data": [
             {
                 "date": "2026-01-01",
                 "projects": [
-                    {"project": "shop", "apps": [{"app": "web", "values": [_row("2026-01-01", 1.0, 0.0)]}]},
+                    {"project": "shop", "apps": [{"app": "web", "values": [_row("2026-01-01", 1.0, 0.5)]}]},
                 ],
             }
         ],
@@ -151,7 +151,7 @@ def test_two_groups_are_read_from_the_outside_in():
     flat = flatten(nested, by_date=False)
 
     assert flat.keys == ["project", "app"]
-    assert flat.rows == [(("shop", "web"), (1.0, 0.0))]
+    assert flat.rows == [(("shop", "web"), (1.0, 0.5))]
 
 
 def test_without_groups_there_is_a_row_for_every_day_also_the_empty_ones():
@@ -165,4 +165,13 @@ def test_without_groups_there_is_a_row_for_every_day_also_the_empty_ones():
 
     flat = flatten(plain, by_date=True)
 
-    assert flat.rows == [(("2026-01-01",), (1.0, 0.0)), (("2026-01-02",), (None, None))]
+    assert flat.rows == [(("2026-01-01",), (1.0,)), (("2026-01-02",), (None,))]
+
+
+def test_costs_are_left_out_while_they_are_all_nought_unless_there_is_nothing_else():
+    free = {
+        "meta": {"group_by": {}, "total": {"cost": {"total": {"value": 0.0, "units": "USD"}}}},
+        "data": [{"date": "2026-01-01", "values": [{"cost": {"total": {"value": 0.0, "units": "USD"}}}]}],
+    }
+
+    assert [measure.heading for measure in flatten(free, by_date=True).measures] == ["cost"]

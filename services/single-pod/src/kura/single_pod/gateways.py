@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kura.core.http import ReadyCheck, build_app
@@ -15,8 +16,16 @@ from kura.single_pod.routing import is_read, wants_html
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 
 
-def build_front(*, reads: Starlette, writes: Starlette, ready: ReadyCheck) -> ASGIApp:
-    """One application over the two gateways. Each of them keeps its own rules, errors and access log."""
+ADMINISTRATION = "/admin/"
+
+
+def build_front(
+    *, reads: Starlette, writes: Starlette, ready: ReadyCheck, more_routes: Sequence[BaseRoute] = ()
+) -> ASGIApp:
+    """One application over the two gateways. Each of them keeps its own rules, errors and access log.
+
+    `more_routes` are those of the administrators, below `/admin/`.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -25,7 +34,7 @@ def build_front(*, reads: Starlette, writes: Starlette, ready: ReadyCheck) -> AS
                 await stack.enter_async_context(inner.router.lifespan_context(inner))
             yield
 
-    own = build_app(service="single-pod", routes=page_routes(), ready=ready, lifespan=lifespan)
+    own = build_app(service="single-pod", routes=[*page_routes(), *more_routes], ready=ready, lifespan=lifespan)
     return Gateways(own=own, reads=reads, writes=writes)
 
 
@@ -44,6 +53,10 @@ class Gateways:
         if scope["type"] == "lifespan":
             return self.own
         path, method = scope.get("path", ""), scope.get("method", "GET")
-        if path in PROBES or (path in PAGE_PATHS and (path != "/" or wants_html(scope))):
+        if (
+            path.startswith(ADMINISTRATION)
+            or path in PROBES
+            or (path in PAGE_PATHS and (path != "/" or wants_html(scope)))
+        ):
             return self.own
         return self.reads if is_read(method, path) else self.writes

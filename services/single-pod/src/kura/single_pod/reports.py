@@ -138,13 +138,12 @@ class _Collected:
 
 def flatten(answer: Mapping[str, Any], *, by_date: bool) -> FlatReport:
     """The nested answer as rows; without `by_date` the dates of a group are added up, and order is by first date."""
-    levels = [key.split(":", 1)[-1] if key.startswith("tag:") else key for key in answer["meta"].get("group_by", {})]
-    keys = levels
+    keys = [key.split(":", 1)[-1] for key in answer["meta"].get("group_by", {})]
     collected = _Collected()
     for bucket in answer["data"]:
-        for labels, row in _leaves(bucket, ()):
-            named = labels or tuple(str(row[key]) for key in keys if key in row)
-            place = (str(bucket["date"]), *named) if by_date else named
+        for labels, row in _leaves(bucket, {}):
+            keys = list(labels) or keys  # their order is that of the nesting
+            place = (str(bucket["date"]), *labels.values()) if by_date else tuple(labels.values())
             amounts = collected.amounts.setdefault(place, {})
             for name, value, units in _amounts(row):
                 amounts[name] = amounts.get(name, 0.0) + value
@@ -155,8 +154,10 @@ def flatten(answer: Mapping[str, Any], *, by_date: bool) -> FlatReport:
             collected.amounts.setdefault((str(bucket["date"]),), {})
 
     total = {name: value for name, value, _ in _amounts(answer["meta"].get("total", {}))}
-    present = {name for amounts in collected.amounts.values() for name in amounts} or set(total)
-    order = [name for name in [*MEASURES, "cost", "distributed"] if name in present]
+    named = [total, *collected.amounts.values()]
+    # Costs are nought until a cost model is given; columns of nothing but that would only fill the screen.
+    present = {name for amounts in named for name, value in amounts.items() if value or name in MEASURES}
+    order = [name for name in [*MEASURES, "cost", "distributed"] if name in present] or ["cost"]
     headings = MEASURES | {"cost": "cost", "distributed": "cost, distributed"}
     return FlatReport(
         keys=["date", *keys] if by_date else keys,
@@ -166,18 +167,18 @@ def flatten(answer: Mapping[str, Any], *, by_date: bool) -> FlatReport:
     )
 
 
-def _leaves(found: Mapping[str, Any], labels: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """Every row below one date, with its labels from the outermost group inwards."""
+def _leaves(
+    found: Mapping[str, Any], labels: Mapping[str, str]
+) -> Iterator[tuple[Mapping[str, str], Mapping[str, Any]]]:
+    """Every row below one date, with its labels by key from the outermost group inwards."""
     if "values" in found:
         for row in found["values"]:
             yield labels, row
         return
-    for name, items in found.items():
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            continue
-        for item in items:
-            label = next((str(value) for key, value in item.items() if not isinstance(value, (list, dict))), name)
-            yield from _leaves(item, (*labels, label))
+    for items in found.values():
+        for item in items if isinstance(items, list) else []:
+            own = {key: str(value) for key, value in item.items() if not isinstance(value, (list, dict))}
+            yield from _leaves(item, {**labels, **own})
 
 
 def _amounts(row: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:

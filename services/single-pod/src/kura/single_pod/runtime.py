@@ -36,6 +36,7 @@ from kura.scheduler.config import Settings as SchedulerSettings
 from kura.single_pod.app import RunDatabase
 from kura.single_pod.config import Settings, UpOptions
 from kura.single_pod.gateways import build_front
+from kura.single_pod.local_callers import LocalCallers
 from kura.store.database import Database
 from kura.store.objects import ObjectStore
 from kura.workers.app import build_worker, open_tools
@@ -89,16 +90,6 @@ async def run(
         handlers = stack.enter_context(connected(store.urls.writer, "worker"))
         engine = stack.enter_context(connected(store.urls.writer, "aggregator"))
 
-        gateway = build_gateway(reader=reader, reports=reads_settings, schema_suffix=reads_settings.schema_suffix)
-        front = build_front(
-            reads=build_reads(gateway=gateway, identity=identity),
-            writes=build_writes(
-                database=writer, objects=objects, identity=identity, uploads=writes_settings, sources=writes_settings
-            ),
-            ready=lambda: ready(writer, objects),
-        )
-        aggregator = build_aggregator(database=engine, objects=objects, settings=aggregator_settings)
-        stack.push_async_callback(aggregator.close)
         scheduler = build_scheduler(
             db=books,
             owner=owner,
@@ -108,6 +99,19 @@ async def run(
             broker_url=options.broker_url,
             queue_type=scheduler_settings.broker_queue_type,
         )
+        gateway = build_gateway(reader=reader, reports=reads_settings, schema_suffix=reads_settings.schema_suffix)
+        front = build_front(
+            reads=build_reads(gateway=gateway, identity=identity),
+            writes=build_writes(
+                database=writer, objects=objects, identity=identity, uploads=writes_settings, sources=writes_settings
+            ),
+            more_routes=scheduler.routes if options.http.is_loopback else (),
+            ready=lambda: ready(writer, objects),
+        )
+        if settings.identity_mode == "development":
+            front = LocalCallers(front)
+        aggregator = build_aggregator(database=engine, objects=objects, settings=aggregator_settings)
+        stack.push_async_callback(aggregator.close)
         grpc = build_server(
             [
                 report_service(gateway=gateway, identity=identity, endpoints=report_endpoints()),

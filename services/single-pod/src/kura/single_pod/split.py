@@ -27,10 +27,13 @@ from kura.single_pod.config import Settings, UpOptions
 from kura.single_pod.front_door import Gateways, build_front_door
 from kura.single_pod.home import Endpoints, locked, write_endpoints
 from kura.single_pod.keepers import Keeper
+from kura.single_pod.local_callers import LocalCallers
 from kura.single_pod.problems import CommandError
 from kura.single_pod.tables import say
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from kura.testing.rabbitmq import RabbitMQ
 
 log = get_logger(__name__)
@@ -100,9 +103,12 @@ async def _run(
     def listening(running: Running) -> None:
         household.http = running.http or ""
 
+    door: ASGIApp = build_front_door(plan.gateways, probes=plan.probes)
+    if settings.identity_mode == "development":
+        door = LocalCallers(door)
     service = Service(
         name="split",
-        app=build_front_door(plan.gateways, probes=plan.probes),
+        app=door,
         http_host=settings.http_host,
         http_port=settings.http_port,
         background=background,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 QUIET_SECONDS = 10.0
 """After this long without any change, uploads that wait for something else are left waiting."""
+LONGEST_LIST = 200
 NEEDS_A_PERSON = ("unknown_cluster",)
 """Reasons of waiting that do not go away by themselves."""
 
@@ -103,9 +104,8 @@ def wait_until_visible(
     deadline = moved + timeout
     while True:
         before = [known.get(request_id, {}).get("state") for request_id in request_ids]
-        for request_id in request_ids:
-            if known.get(request_id, {}).get("state") not in FINAL_STATES:
-                known[request_id] = kura.upload_state(request_id)
+        open_ids = [r for r in request_ids if known.get(r, {}).get("state") not in FINAL_STATES]
+        known |= states_of(kura, open_ids)
         states = [str(known[request_id]["state"]) for request_id in request_ids]
         if states != before:
             moved = time.monotonic()
@@ -118,6 +118,15 @@ def wait_until_visible(
             break
         time.sleep(poll)
     return [known[request_id] for request_id in request_ids]
+
+
+def states_of(kura: Kura, request_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Uploads by request id: many are asked for with one question, those that it does not answer one by one."""
+    found: dict[str, Mapping[str, Any]] = {}
+    if len(request_ids) > 1:
+        newest = kura.get("/uploads/", [("limit", str(LONGEST_LIST))])["data"]
+        found = {upload["request_id"]: upload for upload in newest}
+    return {r: found[r] if r in found else kura.upload_state(r) for r in request_ids}
 
 
 def _needs_a_person(upload: Mapping[str, Any]) -> bool:
