@@ -112,6 +112,18 @@ def namespace_labels(namespace: str, labels: Mapping[str, str], *, day: date = D
     return {"interval_start": at(day), "namespace": namespace, "namespace_labels": label_json(labels)}
 
 
+def stored_node(node: str, resource_id: str, *, role: str, cores: float) -> Row:
+    """A row of this cluster in the node table, complete, so that no run changes it."""
+    return {
+        "node": node,
+        "resource_id": resource_id,
+        "node_capacity_cpu_cores": float(cores),
+        "node_role": role,
+        "architecture": "amd64",
+        "of_this_cluster": True,
+    }
+
+
 def two_hours(node: str, *, pods: Sequence[str] = ("web-1",), cores: float = 4, gib: float = 16) -> list[Row]:
     return [pod_hour(hour=hour, node=node, pod=pod, cores=cores, gib=gib) for hour in (0, 1) for pod in pods]
 
@@ -164,8 +176,8 @@ E3 = Inputs(
     pods_daily=_E2_PODS,
     enabled_keys=frozenset({"app"}),
     nodes=[
-        {"node": "n1", "resource_id": "i-1", "node_role": "worker"},
-        {"node": "m1", "resource_id": "i-2", "node_role": "master"},
+        stored_node("n1", "i-1", role="worker", cores=4),
+        stored_node("m1", "i-2", role="master", cores=8),
     ],
 )
 
@@ -271,7 +283,7 @@ E9 = Inputs(
         node_labels("n1", {"env": "b", "disabled": "x"}),
     ],
     enabled_keys=frozenset({"env"}),
-    nodes=[{"node": "n1", "resource_id": "i-1", "node_role": "worker"}],
+    nodes=[stored_node("n1", "i-1", role="worker", cores=4)],
 )
 
 E11_DAYS = [date(2025, 1, 1) + timedelta(days=offset) for offset in range(3)]

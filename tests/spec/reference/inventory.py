@@ -21,7 +21,7 @@ def nodes(pods_daily: Sequence[Row], node_labels: Iterable[Row]) -> list[Row]:
         assert resource_id is None or isinstance(resource_id, str)
         groups.setdefault((str(pod["node"]), resource_id), []).append(pod)
 
-    found = []
+    found: list[Row] = []
     for (node, resource_id), pods in groups.items():
         maps = label_maps.get(node, [])
         greatest = max((label_json(labels) for labels in maps), default=None)
@@ -31,6 +31,7 @@ def nodes(pods_daily: Sequence[Row], node_labels: Iterable[Row]) -> list[Row]:
                 "node": node,
                 "resource_id": resource_id,
                 "node_capacity_cpu_cores": largest(pod["node_capacity_cpu_cores"] for pod in pods),
+                "reported_role": reported_role(pods),
                 "node_role": role(pods, maps),
                 "architecture": architecture.lower() if architecture is not None else None,
             }
@@ -38,9 +39,16 @@ def nodes(pods_daily: Sequence[Row], node_labels: Iterable[Row]) -> list[Row]:
     return found
 
 
+def reported_role(pods: Sequence[Row]) -> object:
+    """The role that the newest day with one tells; an empty one counts as missing (D4)."""
+    with_role = [pod for pod in pods if pod.get("node_role")]
+    newest = largest(pod["interval_start"] for pod in with_role)
+    return largest(pod["node_role"] for pod in with_role if pod["interval_start"] == newest)
+
+
 def role(pods: Sequence[Row], label_maps: Sequence[dict[str, str]]) -> str:
-    """The reported role; an empty one counts as missing and is derived."""
-    reported = largest(pod.get("node_role") for pod in pods if pod.get("node_role") != "")
+    """The reported role; without one it is derived."""
+    reported = reported_role(pods)
     if reported is not None:
         return str(reported)
     if any(pod["namespace"] == "openshift-kube-apiserver" for pod in pods):
@@ -48,6 +56,31 @@ def role(pods: Sequence[Row], label_maps: Sequence[dict[str, str]]) -> str:
     if any(labels.get("node_role_kubernetes_io") == "infra" for labels in label_maps):
         return "infra"
     return "worker"
+
+
+def updated(stored: Iterable[Row], found: Iterable[Row]) -> list[Row]:
+    """The node table after a run over the newest days: rows of other clusters stay, of this one they are added to.
+
+    A stored row is this cluster's if its `of_this_cluster` is true.
+    """
+    rows = [dict(row) for row in stored]
+    for node in found:
+        same = [
+            row
+            for row in rows
+            if row.get("of_this_cluster") and (row["node"], row["resource_id"]) == (node["node"], node["resource_id"])
+        ]
+        for row in same:
+            incomplete = not row["node_role"] or not row["architecture"]
+            if node["reported_role"] is not None:
+                row["node_role"] = node["reported_role"]
+            elif incomplete:
+                row["node_role"] = node["node_role"]
+            if incomplete:
+                row["architecture"] = node["architecture"] or row["architecture"]
+        if not any(row["node_capacity_cpu_cores"] == node["node_capacity_cpu_cores"] for row in same):
+            rows.append({**node, "of_this_cluster": True})
+    return rows
 
 
 def claims(storage_daily: Iterable[Row]) -> dict[tuple[object, object], object]:

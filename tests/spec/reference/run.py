@@ -1,7 +1,7 @@
 """From archives to every table of one source: what a whole run must give."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from reference import inventory
@@ -36,23 +36,10 @@ def line_items(archives: Sequence[bytes]) -> LineItems:
     return LineItems(hourly=hourly, daily={name: daily_rows(name, rows) for name, rows in hourly.items()})
 
 
-def inputs_of(
-    items: LineItems,
-    *,
-    enabled_keys: frozenset[str] = frozenset(),
-    patterns: Sequence[tuple[str, int]] = DEFAULT_PATTERNS,
-) -> Inputs:
-    """What summarising these line items reads; the inventory holds the nodes of this source alone."""
-    return Inputs(
-        pods_hourly=items.hourly["pod_usage"],
-        pods_daily=items.daily["pod_usage"],
-        storage_daily=items.daily["storage_usage"],
-        node_labels=items.daily["node_labels"],
-        namespace_labels=items.daily["namespace_labels"],
-        enabled_keys=enabled_keys,
-        patterns=patterns,
-        nodes=inventory.nodes(items.daily["pod_usage"], items.daily["node_labels"]),
-    )
+def summarise_inputs(inputs: Inputs, run: Run) -> list[Row]:
+    """The daily summary after the node table was brought up to date, as every run does first."""
+    found = inventory.nodes(inputs.pods_daily, inputs.node_labels)
+    return daily_summary(replace(inputs, nodes=inventory.updated(inputs.nodes, found)), run)
 
 
 def summary_of(
@@ -61,8 +48,16 @@ def summary_of(
     enabled_keys: frozenset[str] = frozenset(),
     patterns: Sequence[tuple[str, int]] = DEFAULT_PATTERNS,
 ) -> list[Row]:
-    """The daily summary over all days."""
+    """The daily summary over all days; no other cluster is in the node table."""
     if not items.days:
         return []
-    inputs = inputs_of(items, enabled_keys=enabled_keys, patterns=patterns)
-    return daily_summary(inputs, Run(start=items.days[0], end=items.days[-1]))
+    inputs = Inputs(
+        pods_hourly=items.hourly["pod_usage"],
+        pods_daily=items.daily["pod_usage"],
+        storage_daily=items.daily["storage_usage"],
+        node_labels=items.daily["node_labels"],
+        namespace_labels=items.daily["namespace_labels"],
+        enabled_keys=enabled_keys,
+        patterns=patterns,
+    )
+    return summarise_inputs(inputs, Run(start=items.days[0], end=items.days[-1]))

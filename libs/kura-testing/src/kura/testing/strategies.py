@@ -108,6 +108,9 @@ def _pod_hours(draw: st.DrawFn, days: Sequence[date]) -> list[Row]:
 
 @st.composite
 def _pod_days(draw: st.DrawFn, days: Sequence[date]) -> list[Row]:
+    """Daily rows of pods; few projects and label maps per example, so that several pods fall into one group."""
+    namespaces = draw(st.lists(st.sampled_from(NAMESPACES), min_size=1, max_size=3))
+    maps = draw(st.lists(label_texts(), min_size=1, max_size=2))
     rows: list[Row] = []
     for _ in range(draw(st.integers(0, 8))):
         node = draw(st.sampled_from(NODES))
@@ -116,11 +119,11 @@ def _pod_days(draw: st.DrawFn, days: Sequence[date]) -> list[Row]:
         rows.append(
             {
                 "interval_start": _midnight(draw(st.sampled_from(days))),
-                "namespace": draw(st.sampled_from(NAMESPACES)),
+                "namespace": draw(st.sampled_from(namespaces)),
                 "node": node,
                 "pod": draw(st.sampled_from(PODS)),
                 "resource_id": draw(st.sampled_from((RESOURCE_IDS[node], "i-9"))),
-                "pod_labels": draw(label_texts()),
+                "pod_labels": draw(st.sampled_from(maps)),
                 **{f"pod_{name}_cpu_core_seconds": value for name, value in cpu.items()},
                 **{f"pod_{name}_memory_byte_seconds": value for name, value in memory.items()},
                 "pod_effective_usage_cpu_core_seconds": draw(
@@ -136,14 +139,22 @@ def _pod_days(draw: st.DrawFn, days: Sequence[date]) -> list[Row]:
 
 
 @st.composite
-def _storage_days(draw: st.DrawFn, days: Sequence[date]) -> list[Row]:
+def _storage_days(draw: st.DrawFn, days: Sequence[date], pods: Sequence[Row]) -> list[Row]:
+    """Daily rows of volumes; most belong to a pod of the pod rows, so that volumes get nodes, sometimes several."""
     rows: list[Row] = []
     for _ in range(draw(st.integers(0, 6))):
-        rows.append(
-            {
+        owner = draw(st.sampled_from(pods)) if pods and draw(st.integers(0, 3)) else None
+        if owner is None:
+            owner = {
                 "interval_start": _midnight(draw(st.sampled_from(days))),
                 "namespace": draw(st.sampled_from(NAMESPACES[:3])),
                 "pod": draw(st.sampled_from(PODS)),
+            }
+        rows.append(
+            {
+                "interval_start": owner["interval_start"],
+                "namespace": owner["namespace"],
+                "pod": owner["pod"],
                 "node": draw(st.sampled_from((None, *NODES))),
                 "persistentvolumeclaim": draw(st.sampled_from(CLAIMS)),
                 "persistentvolume": draw(st.sampled_from(VOLUMES)),
@@ -191,10 +202,11 @@ def ocp_tables(draw: st.DrawFn, *, days: Sequence[date] = DAYS) -> OcpTables:
             )
         )
     ]
+    pods = draw(_pod_days(days))
     return OcpTables(
         pods_hourly=draw(_pod_hours(days)),
-        pods_daily=draw(_pod_days(days)),
-        storage_daily=draw(_storage_days(days)),
+        pods_daily=pods,
+        storage_daily=draw(_storage_days(days, pods)),
         node_labels=draw(_label_days(days, column="node", names=NODES)),
         namespace_labels=draw(_label_days(days, column="namespace", names=NAMESPACES[:3])),
         enabled_keys=frozenset(draw(st.sets(st.sampled_from(KEYS[:3]), max_size=3))),
