@@ -116,7 +116,9 @@ class TestMessages:
         await asyncio.to_thread(
             bench.in_transaction,
             lambda c: c.execute(
-                update(TASK).values(published_at=TASK.c.published_at - _minutes(10), not_before=TASK.c.not_before - _minutes(10))
+                update(TASK).values(
+                    published_at=TASK.c.published_at - _minutes(10), not_before=TASK.c.not_before - _minutes(10)
+                )
             ),
         )
         async with bench.worker({PAYLOAD: nothing}):

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from kura.core.days import Month
+from kura.core.days import DayRange, Month
 from kura.queue import states
 from kura.queue.outbox import enqueue
 from kura.rpc.tasks.v1 import tasks_pb2 as pb
@@ -211,4 +211,22 @@ class TestPartitions:
             ensure_partitions(connection, SCHEMA, months=[Month.of(NOW.date())])
         with db.begin() as connection:
             assert drift.ensure_partitions(connection) == 0
+        assert tasks(db) == []
+
+
+class TestTotals:
+    def test_the_last_days_of_every_source_are_compared_once_a_day(self, db: Database):
+        add_manifest(db, NOW.date() - timedelta(days=1))
+        for expected in (1, 0, 0):
+            with db.begin() as connection:
+                assert drift.compare_totals(connection, days=5) == expected
+        window = DayRange(NOW.date() - timedelta(days=5), NOW.date() - timedelta(days=1))
+        assert [(name, facts["startDate"], facts["endDate"]) for name, facts in tasks(db)] == [
+            ("ValidateRange", part.start.isoformat(), part.end.isoformat()) for part in window.by_month()
+        ]
+
+    def test_not_of_a_source_without_days_nor_when_it_is_switched_off(self, db: Database):
+        with db.begin() as connection:
+            assert drift.compare_totals(connection, days=0) == 0
+            assert drift.compare_totals(connection, days=5) == 0
         assert tasks(db) == []

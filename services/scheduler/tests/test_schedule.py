@@ -157,7 +157,7 @@ def test_an_unknown_schedule_says_so(db: Database):
 
 
 def test_every_default_can_be_queued(database: Database):
-    wanted = defaults(ScheduleSettings(currency_url="https://rates.example"))
+    wanted = defaults(ScheduleSettings())
     with database.begin() as connection:
         ensure_defaults(connection, wanted)
         for schedule in list_schedules(connection):
@@ -171,16 +171,13 @@ def test_settings_say_when_and_whether():
     by_name = {default.name: default for default in defaults(ScheduleSettings())}
     assert by_name["remove-expired-data"].cron == "0 0 1 * *"
     assert by_name["tune-autovacuum"].cron == "0 0 * * *"
-    assert not by_name["fetch-currency-rates"].enabled
 
     changed = defaults(
         ScheduleSettings(
             remove_expired_on_day=5, remove_expired_at="03:30", vacuum_on_weekday="SUN", vacuum_at="22:05",
-            currency_url="https://rates.example",
         )
     )  # fmt: skip
     by_name = {default.name: default for default in changed}
     assert by_name["remove-expired-data"].cron == "30 3 5 * *"
     assert by_name["tune-autovacuum"].cron == "5 22 * * sun"
-    assert by_name["fetch-currency-rates"].enabled
     assert not {d.name: d for d in defaults(ScheduleSettings(remove_expired_on_day=0))}["remove-expired-data"].enabled

@@ -155,7 +155,7 @@ TASK_TYPES: Final[dict[str, TaskType[Any]]] = {
         TaskType(
             message=pb.ValidateRange,
             queue="priority",
-            key=lambda t: (t.schema_name, t.provider_uuid),
+            key=lambda t: (t.schema_name, t.provider_uuid, month_of_range(t)),
             merge=widened,
             priority=1,
         ),

@@ -93,7 +93,7 @@ class Worker(Generic[Tools]):
         self._max_tasks = max_tasks
         self._begun = 0
         self._busy = 0
-        self._feeds = transport.feeds([queue_checked(queue) for queue in queues], slots=slots)
+        self.feeds = transport.feeds([queue_checked(queue) for queue in queues], slots=slots)
         self._finished = asyncio.Event()
 
     @property
@@ -104,7 +104,7 @@ class Worker(Generic[Tools]):
     async def run(self) -> None:
         """Work until `stop`; cancelled, it gives running tasks back to their queues."""
         connected = asyncio.create_task(self._transport.run(), name="transport")
-        slots = [asyncio.create_task(self._slot(feed), name="slot") for feed in self._feeds]
+        slots = [asyncio.create_task(self._slot(feed), name="slot") for feed in self.feeds]
         try:
             while slots_running := [slot for slot in slots if not slot.done()]:
                 await asyncio.wait([connected, *slots_running], return_when=asyncio.FIRST_COMPLETED)
@@ -121,7 +121,7 @@ class Worker(Generic[Tools]):
 
     async def stop(self) -> None:
         """Take no more tasks; return when the running ones are finished."""
-        for feed in self._feeds:
+        for feed in self.feeds:
             feed.close()
         await self._finished.wait()
 
@@ -140,7 +140,7 @@ class Worker(Generic[Tools]):
                 return
             self._begun += 1
             if self._begun == self._max_tasks:
-                for each in self._feeds:
+                for each in self.feeds:
                     each.close()
             self._busy += 1
             try:

@@ -35,9 +35,6 @@ class ScheduleSettings(SettingsGroup):
     vacuum_at: str = setting(
         "00:00", "VACUUM_DATA_UTC_TIME", "Time of that day, UTC.", pattern=r"^([01]\d|2[0-3]):[0-5]\d$"
     )
-    currency_url: str | None = setting(
-        None, "CURRENCY_URL", "Where exchange rates are fetched; unset: they are not fetched."
-    )
 
 
 class ReconcilerSettings(SettingsGroup):
@@ -63,6 +60,13 @@ class ReconcilerSettings(SettingsGroup):
         "KURA_PARTIAL_SUMMARY_SECONDS",
         "Age from which the received days of a partial upload are summarised.",
         gt=0,
+    )
+    validation_days: int = setting(
+        5,
+        "VALIDATION_RANGE",
+        "Days whose totals in Parquet and PostgreSQL are compared once a day; 0: none.",
+        ge=0,
+        le=31,
     )
 
 

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Select, and_, cast, exists, func, not_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.types import Date
 
-from kura.core.days import Month
+from kura.core.days import DayRange, Month
 from kura.queue.clock import in_seconds, now
 from kura.queue.outbox import enqueue
 from kura.rpc.tasks.v1 import tasks_pb2 as pb
 from kura.scheduler.config import ReconcilerSettings
 from kura.scheduler.reconciler import Check
 from kura.scheduler.status import ALIVE, DEAD, PARTIAL, has_chain
+from kura.store import leases
 from kura.store.database import in_schema
 from kura.store.partitions import TABLES, partition_name
 from kura.store.tables.shared import (
@@ -38,6 +39,9 @@ from kura.store.tables.tenant import PARTITIONED_TABLES
 from kura.store.tenancy import tenant_schemas
 
 BATCH: Final = 200
+COMPARED: Final = "compared-totals"
+"""Name of a lease that is never given back: while it lasts, the totals have been compared."""
+COMPARE_SECONDS: Final = 86400.0
 CAUSE: Final = "drift"
 
 
@@ -54,6 +58,7 @@ def checks(settings: ReconcilerSettings) -> list[Check]:
         Check(name="forgotten_ranges", mend=lambda c: summarise_forgotten_ranges(c, after_seconds=after)),
         Check(name="uncompleted_manifests", mend=lambda c: complete_manifests(c, after_seconds=after)),
         Check(name="missing_partitions", mend=ensure_partitions),
+        Check(name="totals_to_compare", mend=lambda c: compare_totals(c, days=settings.validation_days)),
     ]
 
 
@@ -252,8 +257,7 @@ def complete_manifests(connection: Connection, *, after_seconds: float) -> int:
 
 def ensure_partitions(connection: Connection) -> int:
     """Tenants that lack a partition of this month."""
-    today: date = connection.execute(select(cast(func.timezone("UTC", now()), Date))).scalar_one()
-    wanted = {partition_name(table, Month.of(today)) for table in TABLES}
+    wanted = {partition_name(table, Month.of(_today(connection))) for table in TABLES}
     lacking = 0
     for schema in tenant_schemas(connection):
         in_schema(connection, schema)
@@ -266,3 +270,43 @@ def ensure_partitions(connection: Connection) -> int:
             enqueue(connection, pb.EnsurePartitions(schema_name=schema))
             lacking += 1
     return lacking
+
+
+# ------------------------------------------------------------------------------------------------------------- totals
+
+
+def compare_totals(connection: Connection, *, days: int) -> int:
+    """Once a day: have the last days of every source compared, Parquet against PostgreSQL."""
+    if not days or leases.acquire(connection, COMPARED, owner=str(uuid4()), seconds=COMPARE_SECONDS) is None:
+        return 0
+    today = _today(connection)
+    window = DayRange(today - timedelta(days=days), today - timedelta(days=1))
+    sources = connection.execute(
+        select(CUSTOMER.c.schema_name, PROVIDER.c.uuid)
+        .join(CUSTOMER, CUSTOMER.c.id == PROVIDER.c.customer_id)
+        .where(
+            PROVIDER.c.active,
+            not_(PROVIDER.c.paused),
+            exists().where(
+                INGESTED_FILE_DAY.c.provider_uuid == PROVIDER.c.uuid,
+                INGESTED_FILE_DAY.c.day.between(window.start, window.end),
+            ),
+        )
+        .order_by(CUSTOMER.c.schema_name, PROVIDER.c.uuid)
+    ).all()
+    for source in sources:
+        for part in window.by_month():
+            message = pb.ValidateRange(
+                schema_name=source.schema_name,
+                provider_uuid=str(source.uuid),
+                start_date=part.start.isoformat(),
+                end_date=part.end.isoformat(),
+            )
+            enqueue(connection, message)
+    return len(sources)
+
+
+def _today(connection: Connection) -> date:
+    """The UTC day by the clock of the database."""
+    today: date = connection.execute(select(cast(func.timezone("UTC", now()), Date))).scalar_one()
+    return today

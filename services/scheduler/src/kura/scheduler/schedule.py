@@ -89,11 +89,10 @@ def defaults(settings: ScheduleSettings) -> Sequence[Default]:
             description="Lets big tables be vacuumed more often.",
         ),
         Default(
-            name="fetch-currency-rates",
-            cron="0 1 * * *",
-            message=pb.FetchCurrencyRates(),
-            description="Fetches exchange rates.",
-            enabled=settings.currency_url is not None,
+            name="delete-pending-sources",
+            cron="0 4 * * *",
+            message=pb.DeletePendingSources(),
+            description="Deletes what is left of sources whose deletion did not come to its end.",
         ),
         Default(
             name="ensure-partitions",

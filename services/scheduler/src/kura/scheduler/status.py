@@ -18,9 +18,10 @@ from kura.queue.states import requeue_expired
 from kura.rpc.tasks.v1 import tasks_pb2 as pb
 from kura.scheduler.config import ReconcilerSettings
 from kura.scheduler.reconciler import Check
-from kura.store.tables.shared import MANIFEST_FILE, TASK, UPLOAD
+from kura.store.tables.shared import FILE_FAILED, MANIFEST_FILE, TASK, UPLOAD
 
 BATCH: Final = 200
+MOST_NAMES_SHOWN: Final = 5
 ALIVE: Final = ("queued", "running")
 DEAD: Final = ("dead", "failed")
 INGEST: Final = pb.IngestPayload.DESCRIPTOR.full_name
@@ -131,20 +132,33 @@ def flag_partial_uploads(connection: Connection, *, older_than_seconds: float) -
         .with_for_update(skip_locked=True)
     ).all()
     for upload in late:
-        missing = missing_files(connection, upload.manifest_id)
-        reason = f"Files that the manifest names have not come: {', '.join(missing) or 'unknown'}."
+        reason = partial_words(connection, upload.manifest_id)
         connection.execute(
             update(UPLOAD).where(UPLOAD.c.id == upload.id).values(reason_code=PARTIAL, reason=reason, updated_at=now())
         )
     return len(late)
 
 
-def missing_files(connection: Connection, manifest_id: int | None) -> list[str]:
-    """The files of a manifest that are not stored."""
-    unfinished = select(MANIFEST_FILE.c.report_name).where(
-        MANIFEST_FILE.c.manifest_id == manifest_id, MANIFEST_FILE.c.completed_datetime.is_(None)
-    )
-    return list(connection.scalars(unfinished.order_by(MANIFEST_FILE.c.report_name)))
+def partial_words(connection: Connection, manifest_id: int | None) -> str:
+    """What is missing of a manifest, for its owner."""
+    unfinished = connection.execute(
+        select(MANIFEST_FILE.c.report_name, MANIFEST_FILE.c.status)
+        .where(MANIFEST_FILE.c.manifest_id == manifest_id, MANIFEST_FILE.c.completed_datetime.is_(None))
+        .order_by(MANIFEST_FILE.c.report_name)
+    ).all()
+    missing = [file.report_name for file in unfinished if file.status != FILE_FAILED]
+    refused = [file.report_name for file in unfinished if file.status == FILE_FAILED]
+    words = []
+    if missing:
+        words.append(f"Files that the manifest names have not come: {shown(missing)}.")
+    if refused:
+        words.append(f"Files of the same manifest were refused: {shown(refused)}.")
+    return " ".join(words) or "Not all files of the manifest have come."
+
+
+def shown(names: list[str]) -> str:
+    more = len(names) - MOST_NAMES_SHOWN
+    return ", ".join(names[:MOST_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 # -------------------------------------------------------------------------------------------------------------- parts
