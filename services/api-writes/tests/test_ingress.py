@@ -3,15 +3,19 @@
 import base64
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kura.api_writes.app import build_app
 from kura.api_writes.config import UploadSettings
 from kura.core.identity import DevelopmentIdentity, HeaderIdentity
+from kura.core.tokens import KeySet, TokenIdentity
 from kura.store.database import Database
 from kura.store.objects import ObjectStore
 from kura.testing.gateways import ORG_ID, PAYLOAD_TYPE, UPLOAD_PATH, Stored, identity_header, payload
@@ -361,3 +365,27 @@ async def test_readiness_names_the_dependency_that_fails(http: httpx.AsyncClient
     assert answer.status_code == 503
     assert answer.json()["checks"]["database"] == "ok"
     assert answer.json()["checks"]["object_store"] != "ok"
+
+
+async def test_with_tokens_only_a_valid_one_may_upload(
+    database: Database, object_store: ObjectStore, stored: Stored
+) -> None:  # S01, S09, S11
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())), "kid": "k", "use": "sig"}
+    keys = httpx.AsyncClient(transport=httpx.MockTransport(lambda r: httpx.Response(200, json={"keys": [public]})))
+    tokens = TokenIdentity(issuer="i", audiences=("account",), keys=KeySet(url="https://sso/certs", client=keys))
+    claims = {"iss": "i", "aud": "account", "exp": time.time() + 60, "org_id": "77", "account_number": "5"}
+    token = jwt.encode(claims, key, algorithm="RS256", headers={"kid": "k"})
+    app = build_app(database=database, objects=object_store, identity=tokens)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://kura") as http:
+        for headers in ({}, {"authorization": "Bearer x.y.z"}, identity_header(), {"authorization": "Basic YTpi"}):
+            answer = await http.post(UPLOAD_PATH, files=payload(), headers=headers)
+            assert answer.status_code == 401
+            assert answer.headers["content-type"].startswith("text/plain")
+        assert (await http.post(f"{UPLOAD_PATH}?access_token={token}", files=payload())).status_code == 401
+        assert stored.is_empty()
+        headers = {"authorization": f"Bearer {token}", **identity_header("666")}
+        answer = await http.post(UPLOAD_PATH, files=payload(), headers=headers)
+    assert answer.status_code == 202
+    assert answer.json()["upload"] == {"account_number": "5", "org_id": "77"}
+    assert stored.uploads()[0]["org_id"] == "77"
