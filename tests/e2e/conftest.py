@@ -8,7 +8,7 @@ from kura.testing.running import RunningKura, running_kura
 
 
 @pytest.fixture(scope="module")
-def kura(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKura]:
+def kura() -> Iterator[RunningKura]:
     """A running Kura; tests register clusters of their own in it."""
-    with running_kura(tmp_path_factory.mktemp("kura")) as running:
+    with running_kura() as running:
         yield running

@@ -4,7 +4,6 @@ import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -32,9 +31,9 @@ def register(kura: RunningKura) -> str:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(payloads: list[Payload], tmp_path_factory: pytest.TempPathFactory) -> Digest:
+def undisturbed(payloads: list[Payload]) -> Digest:
     """The digest of a run without any fault."""
-    with running_kura(tmp_path_factory.mktemp("undisturbed")) as kura:
+    with running_kura() as kura:
         schema = register(kura)
         kura.send(*(payload.content for payload in payloads))
         digest = digest_of(kura.database_url, schema)
@@ -49,12 +48,11 @@ def undisturbed(payloads: list[Payload], tmp_path_factory: pytest.TempPathFactor
 def test_a_killed_kura_ends_with_the_same_tables(
     payloads: list[Payload],
     undisturbed: Digest,
-    tmp_path: Path,
     kill: Callable[[RunningKura], None],
     seed: int,
 ):
     chance = random.Random(seed)
-    with running_kura(tmp_path / "kura") as kura:
+    with running_kura() as kura:
         schema = register(kura)
         request_ids = []
         for payload in payloads:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -212,11 +213,16 @@ class RunningKura:
 
 
 @contextmanager
-def running_kura(data_dir: Path, *, environ: Mapping[str, str] | None = None) -> Iterator[RunningKura]:
-    """A Kura for the time of the block."""
-    kura = RunningKura(data_dir, environ=environ)
-    kura.start()
-    try:
-        yield kura
-    finally:
-        kura.stop()
+def running_kura(*, environ: Mapping[str, str] | None = None) -> Iterator[RunningKura]:
+    """A Kura on an empty data directory, for the time of the block.
+
+    The directory can be passed through by every account: as root the database server runs under another one.
+    """
+    with tempfile.TemporaryDirectory(prefix="kura-run-") as name:
+        Path(name).chmod(0o755)
+        kura = RunningKura(Path(name) / "data", environ=environ)
+        kura.start()
+        try:
+            yield kura
+        finally:
+            kura.stop()
