@@ -299,7 +299,7 @@ class EmbeddedPostgres:
                 stdout=output,
                 stderr=output,
                 cwd=self._root,
-                env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+                env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
                 check=False,
                 **identity,  # type: ignore[call-overload]
             )

@@ -217,11 +217,11 @@ COST_CATEGORY_NAMESPACE: Final = Table(
 DAILY_SUMMARY: Final = _partitioned(
     "reporting_ocpusagelineitem_daily_summary",
     "uuid",
-    _report_period(index=True),
-    _cost_category(index=True),
+    _report_period(),
+    _cost_category(),
     Column("cluster_id", String(50)),
     Column("cluster_alias", String(256)),
-    Column("data_source", String(64), index=True),
+    Column("data_source", String(64)),
     *_names("namespace", "node", "resource_id"),
     *_documents("pod_labels", "volume_labels", "all_labels"),
     *_measures(
@@ -262,21 +262,33 @@ DAILY_SUMMARY: Final = _partitioned(
         "supplementary_project_monthly_cost",
     ),
     *_measures("cost_model_cpu_cost", "cost_model_memory_cost", "cost_model_volume_cost", "cost_model_gpu_cost"),
-    Column("cost_model_rate_type", Text, index=True),
-    Column("monthly_cost_type", Text, index=True),
+    Column("cost_model_rate_type", Text),
+    Column("monthly_cost_type", Text),
     *_measures("distributed_cost"),
     Column("source_uuid", UUID(as_uuid=True)),
     Column("raw_currency", Text),
 )
 _daily = DAILY_SUMMARY.c
-Index(None, _daily.usage_start)
+# Every index costs each of the many rows of a summary. The key begins with usage_start; labels are searched through
+# all_labels, which holds those of pods and volumes; columns that only cost rows fill are indexed for those alone.
 Index(None, _daily.source_uuid, _daily.usage_start)
 Index(None, _daily.report_period_id, _daily.usage_start)
 Index("daily_summary_namespace_like_ix", _daily.namespace, postgresql_ops={"namespace": "varchar_pattern_ops"})
 Index("daily_summary_node_like_ix", _daily.node, postgresql_ops={"node": "varchar_pattern_ops"})
-Index("daily_summary_pod_labels_gin", _daily.pod_labels, postgresql_using="gin")
-Index("daily_summary_volume_labels_gin", _daily.volume_labels, postgresql_using="gin")
 Index("daily_summary_all_labels_gin", _daily.all_labels, postgresql_using="gin")
+Index(
+    "daily_summary_cost_category_id_ix", _daily.cost_category_id, postgresql_where=_daily.cost_category_id.is_not(None)
+)
+Index(
+    "daily_summary_cost_model_rate_type_ix",
+    _daily.cost_model_rate_type,
+    postgresql_where=_daily.cost_model_rate_type.is_not(None),
+)
+Index(
+    "daily_summary_monthly_cost_type_ix",
+    _daily.monthly_cost_type,
+    postgresql_where=_daily.monthly_cost_type.is_not(None),
+)
 Index(
     "daily_summary_cloud_cost_ix",
     _daily.usage_start,

@@ -935,18 +935,13 @@ CREATE TABLE reporting_ocpusagelineitem_daily_summary (
  PARTITION BY RANGE (usage_start);
 CREATE INDEX daily_summary_all_labels_gin ON reporting_ocpusagelineitem_daily_summary USING gin (all_labels);
 CREATE INDEX daily_summary_cloud_cost_ix ON reporting_ocpusagelineitem_daily_summary (usage_start, cluster_id) WHERE infrastructure_raw_cost <> 0;
+CREATE INDEX daily_summary_cost_category_id_ix ON reporting_ocpusagelineitem_daily_summary (cost_category_id) WHERE cost_category_id IS NOT NULL;
+CREATE INDEX daily_summary_cost_model_rate_type_ix ON reporting_ocpusagelineitem_daily_summary (cost_model_rate_type) WHERE cost_model_rate_type IS NOT NULL;
+CREATE INDEX daily_summary_monthly_cost_type_ix ON reporting_ocpusagelineitem_daily_summary (monthly_cost_type) WHERE monthly_cost_type IS NOT NULL;
 CREATE INDEX daily_summary_namespace_like_ix ON reporting_ocpusagelineitem_daily_summary (namespace varchar_pattern_ops);
 CREATE INDEX daily_summary_node_like_ix ON reporting_ocpusagelineitem_daily_summary (node varchar_pattern_ops);
-CREATE INDEX daily_summary_pod_labels_gin ON reporting_ocpusagelineitem_daily_summary USING gin (pod_labels);
-CREATE INDEX daily_summary_volume_labels_gin ON reporting_ocpusagelineitem_daily_summary USING gin (volume_labels);
-CREATE INDEX reporting_ocpusagelineitem_daily_summary_cost_category_id_ix ON reporting_ocpusagelineitem_daily_summary (cost_category_id);
-CREATE INDEX reporting_ocpusagelineitem_daily_summary_cost_model_rat_a8c9 ON reporting_ocpusagelineitem_daily_summary (cost_model_rate_type);
-CREATE INDEX reporting_ocpusagelineitem_daily_summary_data_source_ix ON reporting_ocpusagelineitem_daily_summary (data_source);
-CREATE INDEX reporting_ocpusagelineitem_daily_summary_monthly_cost_type_ix ON reporting_ocpusagelineitem_daily_summary (monthly_cost_type);
-CREATE INDEX reporting_ocpusagelineitem_daily_summary_report_period_id_ix ON reporting_ocpusagelineitem_daily_summary (report_period_id);
 CREATE INDEX reporting_ocpusagelineitem_daily_summary_report_period__d683 ON reporting_ocpusagelineitem_daily_summary (report_period_id, usage_start);
 CREATE INDEX reporting_ocpusagelineitem_daily_summary_source_uuid_us_a7a5 ON reporting_ocpusagelineitem_daily_summary (source_uuid, usage_start);
-CREATE INDEX reporting_ocpusagelineitem_daily_summary_usage_start_ix ON reporting_ocpusagelineitem_daily_summary (usage_start);
 
 CREATE TABLE reporting_ocpusagepodlabel_summary (
     uuid UUID DEFAULT gen_random_uuid() NOT NULL,
