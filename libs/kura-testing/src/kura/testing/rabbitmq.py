@@ -100,7 +100,8 @@ class RabbitMQ:
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > limit:
                 self.kill()
-                raise BrokerUnavailable(f"RabbitMQ did not start; see {self.directory / 'output.log'}")
+                last = (self.directory / "output.log").read_text(errors="replace").splitlines()[-30:]
+                raise BrokerUnavailable("\n".join(["RabbitMQ did not start:", *last]))
             time.sleep(0.1)
 
     def _run(self, command: Sequence[str | Path], output: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -209,9 +210,10 @@ class RabbitMQ:
             "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_LOGS": "-",
             "RABBITMQ_PID_FILE": str(folder / "rabbitmq.pid"),
+            # Other nodes on the machine have the usual port.
+            "RABBITMQ_DIST_PORT": str(self._distribution_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-                f"-kernel inet_dist_use_interface {{127,0,0,1}} inet_dist_listen_min {self._distribution_port}"
-                f" inet_dist_listen_max {self._distribution_port} +S 1:1 +sbwt none +sbwtdcpu none"
+                "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none +sbwtdcpu none"
             ),
             "ERL_EPMD_PORT": str(self._names_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
