@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -51,6 +51,7 @@ class NoddingAggregator:
         self.cancelled: list[str] = []
         self.failures: list[KuraError] = []
         self.hold: asyncio.Event | None = None
+        self.notes: list[str] = []
 
     async def StartRun(self, request: aggregator_pb2.StartRunRequest) -> AsyncIterator[aggregator_pb2.RunProgress]:
         self.requests.append(request)
@@ -60,7 +61,13 @@ class NoddingAggregator:
             if done and self.hold is not None:
                 await self.hold.wait()
             yield aggregator_pb2.RunProgress(
-                run_id=request.run_id, step="read", steps_done=done, steps_total=1, rows_read=7, state=state
+                run_id=request.run_id,
+                step="read",
+                steps_done=done,
+                steps_total=1,
+                rows_read=7,
+                state=state,
+                notes=self.notes if request.pipeline == aggregator_pb2.PIPELINE_TOTALS_CHECK else (),
             )
 
     async def CancelRun(self, request: aggregator_pb2.CancelRunRequest) -> aggregator_pb2.CancelRunResponse:
@@ -132,6 +139,33 @@ class House:
         """Carry out tasks until none is left that may start now."""
         async with self.bench.worker(HANDLERS, queues=QUEUES, slots=slots, tools=self.tools, lease_seconds=10):
             await until(self._is_idle, seconds=seconds)
+
+    async def work_until_no_task_waits(self, *, seconds: float = 60) -> None:
+        """As `work`, and tasks that wait for another attempt do so no longer."""
+        while self.one(select(func.count()).where(TASK.c.state == "queued")):
+            self.execute("update task set not_before = now() where state = 'queued'")
+            await self.work(seconds=seconds)
+
+    def with_tools(self, **changes: Any) -> None:
+        """From now on the handlers work with other tools."""
+        self.tools = replace(self.tools, **changes)
+
+    def ask_for_summary(self, manifest: Row[Any], day: date) -> None:
+        """As the reconciler asks for what nobody asked for."""
+        with self.db.begin() as c:
+            c.execute(
+                insert(MANIFEST_RANGE).values(
+                    manifest_id=manifest.id, month=day.replace(day=1), start_date=day, end_date=day
+                )
+            )
+            message = tasks_pb2.SummariseRange(
+                schema_name=self.schema,
+                provider_uuid=str(manifest.provider_id),
+                start_date=day.isoformat(),
+                end_date=day.isoformat(),
+                manifest_ids=[manifest.id],
+            )
+            enqueue(c, message)
 
     async def _is_idle(self) -> bool:
         busy = select(func.count()).where(
