@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ from kura.single_pod.problems import CommandError
 
 log = get_logger(__name__)
 
+KEEPER_VARIABLE = "KURA_KEEPER_PID"
+"""Tells a child who keeps it."""
+ORPHAN_LOOK_SECONDS = 0.5
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 15.0
 STEADY_SECONDS = 60.0
@@ -79,7 +84,7 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=dict(self.program.environ),
+                env={**self.program.environ, KEEPER_VARIABLE: str(os.getpid())},
                 start_new_session=True,
             )
         log.info("child_started", name=self.program.name, pid=self._process.pid)
@@ -106,6 +111,17 @@ class Child:
             return "\n".join(f"  {line}" for line in self._log_path.read_text(errors="replace").splitlines()[-lines:])
         except OSError:
             return ""
+
+
+def end_with_parent(parent: int) -> None:
+    """Have this process stop in an orderly way as soon as its parent is not `parent` any more."""
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(ORPHAN_LOOK_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=look, name="keeper", daemon=True).start()
 
 
 async def until_ready(

@@ -538,12 +538,21 @@ def _day(option: str, text: str | None) -> Any:
 # ----------------------------------------------------------------------------------------------------- single services
 
 
+def _end_with_keeper() -> None:
+    """A child of `kura up --split` stops when its keeper is gone, even if that was killed."""
+    from kura.single_pod.children import KEEPER_VARIABLE, end_with_parent
+
+    if keeper := os.environ.get(KEEPER_VARIABLE):
+        end_with_parent(int(keeper))
+
+
 def _service(name: str, module: str, help_text: str) -> None:
     """Add a service's own command line under `name`; it is imported only when used."""
 
     def command(ctx: typer.Context) -> None:
         from importlib import import_module
 
+        _end_with_keeper()
         program = import_module(f"kura.{module}.main").cli
         program(args=ctx.args, prog_name=f"kura {name}")
 
@@ -564,6 +573,7 @@ def serve_private_s3(
     from kura.core.telemetry import configure_logging
     from kura.single_pod.private_s3 import serve
 
+    _end_with_keeper()
     configure_logging(service="private-s3", level="INFO", log_format="json")
     serve(port, directory)
 

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kura.core.service import Background, Running, Service, configure
@@ -189,7 +190,9 @@ def broker(options: UpOptions) -> Iterator[Broker]:
         raise CommandError(
             "RabbitMQ is not installed.", hint="apt-get install rabbitmq-server, or name a broker with --broker-url."
         )
-    node = RabbitMQ(options.data_dir / "rabbitmq")
+    directory = options.data_dir / "rabbitmq"
+    end_leftovers(directory)
+    node = RabbitMQ(directory)
     if sys.stderr.isatty():
         say("Starting RabbitMQ …")
     node.start()
@@ -197,6 +200,24 @@ def broker(options: UpOptions) -> Iterator[Broker]:
         yield Broker(relay_url=node.relay_url, worker_url=node.worker_url, node=node)
     finally:
         node.stop()
+
+
+def end_leftovers(directory: Path) -> None:
+    """End the private node that a killed keeper has left running: two nodes on one directory would destroy it.
+
+    Its processes are known by their home directory, which is the node's own.
+    """
+    import psutil  # type: ignore[import-untyped]
+
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("HOME") == str(directory):
+                process.kill()
+                found.append(process)
+    if found:
+        psutil.wait_procs(found, timeout=10)
+        log.warning("leftover_broker_ended", processes=len(found))
 
 
 def broker_keeper(node: RabbitMQ) -> Keeper:

@@ -1,0 +1,180 @@
+"""`kura up --split`: every service its own process, on servers of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from kura.single_pod.home import holder_of
+from kura.single_pod.private_s3 import mirror, restore
+from kura.store.objects import ObjectStore
+from kura.testing.rabbitmq import RabbitMQ
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.rabbitmq,
+    pytest.mark.s3,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not RabbitMQ.is_installed(), reason="rabbitmq-server is not installed"),
+]
+READY_SECONDS = 300.0
+
+
+def kura(*arguments: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "kura.single_pod", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "KURA_DATA_DIR": str(data_dir)},
+    )
+
+
+def until(holds: Callable[[], Any], *, seconds: float) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return found
+
+
+class Split:
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.log = data_dir / "split.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-P", "-m", "kura.single_pod", "up", "--split", "--log-level", "INFO"),
+                    *("--data-dir", str(self.data_dir), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"),
+                ],
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        until(self.is_ready, seconds=READY_SECONDS)
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()[-3000:]
+        try:
+            return self.endpoints["pid"] == self.process.pid
+        except (FileNotFoundError, ValueError):
+            return False
+
+    @property
+    def endpoints(self) -> dict[str, Any]:
+        return json.loads((self.data_dir / "endpoints.json").read_text())
+
+    def pid_of(self, name: str) -> int:
+        events = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [e["pid"] for e in events if e["event"] == "child_started" and e["name"] == name][-1]
+
+    def own_processes(self) -> list[str]:
+        """What of this run is alive, wherever it hangs in the tree of processes."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if str(self.data_dir) in " ".join(process.cmdline()) or any(
+                    str(self.data_dir) in value for value in process.environ().values()
+                ):
+                    found.append(process.name())
+            except psutil.Error:
+                continue
+        return found
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Split]:
+    running = Split(tmp_path_factory.mktemp("split"))
+    running.start()
+    yield running
+    if running.process is not None and running.process.poll() is None:
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(120)
+
+
+def test_what_is_uploaded_becomes_visible_through_every_process(split: Split, tmp_path: Path):
+    assert kura("generate", "--out", str(tmp_path), "--days", "1", data_dir=split.data_dir).returncode == 0
+
+    sent = kura("upload", str(tmp_path), "--add-source", "--wait", "--json", data_dir=split.data_dir)
+    report = kura("report", "openshift", "compute", "--group-by", "project", "--json", data_dir=split.data_dir)
+
+    assert sent.returncode == 0, sent.stderr
+    assert [upload["state"] for upload in json.loads(sent.stdout)["uploads"]] == ["done"]
+    assert json.loads(report.stdout)["meta"]["total"]["usage"]["value"] > 0
+
+
+def test_the_addresses_of_all_parts_are_written(split: Split):
+    endpoints = split.endpoints
+
+    assert endpoints["mode"] == "split"
+    assert endpoints["broker_url"].startswith("amqp://")
+    assert endpoints["object_store"] == "s3://kura"
+    assert httpx.get(f"{endpoints['http']}/readyz", trust_env=False).json()["ready"] is True
+    for name in ("aggregator", "scheduler", "worker-1", "worker-2", "worker-3", "api-reads", "api-writes"):
+        assert httpx.get(f"{endpoints['services'][name]}/livez", trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["worker-1", "api-reads"])
+def test_a_killed_service_is_back_within_half_a_minute_and_clients_notice_nothing(split: Split, name: str):
+    first = split.pid_of(name)
+
+    os.kill(first, signal.SIGKILL)
+    until(lambda: split.pid_of(name) != first, seconds=5)
+
+    assert kura("source", "list", data_dir=split.data_dir).returncode == 0
+    until(lambda: kura("status", data_dir=split.data_dir).returncode == 0, seconds=60)
+
+
+def test_killed_as_a_whole_it_leaves_nothing_behind_and_starts_again_on_the_same_data(split: Split):
+    assert split.process is not None
+    time.sleep(3)  # the private S3 is mirrored every two seconds
+    before = kura("report", "openshift", "compute", "--json", data_dir=split.data_dir).stdout
+
+    split.process.kill()
+    split.process.wait()
+    assert holder_of(split.data_dir) is None
+    split.start()
+
+    after = kura("report", "openshift", "compute", "--json", data_dir=split.data_dir).stdout
+    assert json.loads(after)["meta"]["total"] == json.loads(before)["meta"]["total"]
+
+
+def test_an_orderly_stop_ends_every_process(split: Split):
+    assert split.process is not None
+
+    assert kura("down", data_dir=split.data_dir).returncode == 0
+    assert split.process.wait(30) == 0
+
+    until(lambda: split.own_processes() == [], seconds=10)
+
+
+def test_the_private_s3_is_mirrored_and_restored(tmp_path: Path):
+    memory, disk, again = (ObjectStore.open((tmp_path / name).as_uri()) for name in ("memory", "disk", "again"))
+    memory.write("a/1", b"one", {"manifest-id": "7"})
+    memory.write("a/2", b"two")
+
+    seen = mirror(memory, disk, {})
+    memory.delete(["a/2"])
+    memory.write("a/1", b"one, changed")
+    seen = mirror(memory, disk, seen)
+    restored = restore(disk, again)
+
+    assert list(seen) == list(restored) == ["a/1"]
+    assert again.read("a/1") == b"one, changed"
