@@ -159,16 +159,18 @@ async def test_a_token_that_brings_its_own_key_is_refused_and_nothing_it_names_i
 @pytest.mark.parametrize(
     "changed",
     [
-        {"exp": int(time.time()) - 90},
-        {"nbf": int(time.time()) + 90},
-        {"exp": int(time.time()) + 10 * 365 * 86400},
+        {"exp": -90},
+        {"nbf": 90},
+        {"exp": 10 * 365 * 86400},
         {"exp": None},
         {"exp": "tomorrow"},
     ],
 )
 async def test_a_token_outside_its_time_is_refused(changed: dict[str, Any]) -> None:  # S05
+    now = int(time.time())
+    moments = {name: now + value if isinstance(value, int) else value for name, value in changed.items()}
     with pytest.raises(Unauthorised):
-        await identified(signed(claims(**changed)))
+        await identified(signed(claims(**moments)))
 
 
 async def test_clocks_may_differ_by_a_minute() -> None:  # S05

@@ -30,9 +30,12 @@ FORM_OVERHEAD_BYTES = 2 * 2**20  # boundaries, headers, `metadata` and other sma
 
 
 class FileFieldMissing(BadRequest):
-    """File or upload field not found"""
+    """The request has no file. Clients know the text of this answer."""
 
     code = "file_field_missing"
+
+    def __init__(self) -> None:
+        super().__init__("File or upload field not found")
 
 
 class FileEmpty(BadRequest):
