@@ -199,7 +199,7 @@ class TestFailures:
         assert (task.state, task.attempt, task.error_code) == ("dead", 5, "internal")
 
     async def test_a_busy_lease_postpones_without_counting(self, bench: QueueBench, monkeypatch):
-        monkeypatch.setattr("kura.queue.worker.POSTPONED_SECONDS", (0.01, 0.05))
+        monkeypatch.setattr("kura.queue.worker.LEASE_BUSY_SECONDS", (0.01, 0.05))
         handler = Seen(*[LeaseBusy()] * 8)
         async with bench.worker({PAYLOAD: handler}):
             task = await bench.ended(await bench.ask(PAYLOAD(upload_id=7)))
@@ -338,7 +338,7 @@ class TestContext:
         assert (task.state, task.attempt) == ("succeeded", 1)
 
     async def test_a_named_lease_is_held_by_one_task_at_a_time(self, bench: QueueBench, monkeypatch):
-        monkeypatch.setattr("kura.queue.worker.POSTPONED_SECONDS", (0.05, 0.1))
+        monkeypatch.setattr("kura.queue.worker.LEASE_BUSY_SECONDS", (0.05, 0.1))
         tokens, inside, most = [], 0, 0
 
         async def alone(task, ctx: Context) -> None:

@@ -37,7 +37,9 @@ TICK_SECONDS: Final = 1.0
 HELD_DELIVERY_SECONDS: Final = 600.0
 """A third of RabbitMQ's consumer time-out, after which it would take the delivery away."""
 POSTPONED_SECONDS: Final = (5.0, 30.0)
-"""Range of the pause of a task that must let another one finish first."""
+"""Range of the pause of a task whose tenant runs as many as it may."""
+LEASE_BUSY_SECONDS: Final = (0.2, 1.0)
+"""Range of the pause of a task that must let another one finish first: most end within a second, and a user waits."""
 LONGEST_PAUSE_SECONDS: Final = 15.0
 
 
@@ -213,7 +215,7 @@ class Worker(Generic[Tools]):
                 outcome=Outcome.POSTPONED,
                 code=error.code,
                 error=str(error),
-                delay_seconds=between(*POSTPONED_SECONDS),
+                delay_seconds=between(*(LEASE_BUSY_SECONDS if isinstance(error, LeaseBusy) else POSTPONED_SECONDS)),
             )
         except KuraError as error:
             if error.retry:
