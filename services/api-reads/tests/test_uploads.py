@@ -161,6 +161,8 @@ async def test_uploads_are_listed_newest_first_in_pages(http: httpx.AsyncClient,
     assert ids(answer) == [f"r{number}" for number in range(11, 1, -1)]
     assert answer.json()["meta"] == {"count": 12, "limit": 10, "offset": 0}
     assert ids(await http.get(answer.json()["links"]["next"])) == ["r1", "r0"]
+    assert ids(await http.get(PATH.removesuffix("/"))) == ids(answer)
+    assert (await http.get(f"{PATH}r3")).json()["request_id"] == "r3"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from starlette.applications import Starlette
 
+from kura.api_writes import bodies
 from kura.api_writes.config import UploadSettings
 from kura.core.service import Running, Service
 from kura.store.database import Database
@@ -194,6 +195,15 @@ class TestSlowClients:
                 assert answer.status_code == 202
         assert set(await asyncio.gather(*slow)) == {408}
         assert len(stored.uploads()) == len(stored.objects_stored()) == 5
+
+
+async def test_a_body_that_does_not_come_is_answered_408(address: str, monkeypatch: pytest.MonkeyPatch) -> None:  # S40
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.2)
+    head_lines = ["POST /api/cost-management/v1/sources/ HTTP/1.1", "host: kura", "content-length: 100"]
+    head_lines += [f"{name}: {value}" for name, value in identity_header().items()]
+    async with connected(address) as client:
+        await client.send("\r\n".join(head_lines).encode() + b'\r\n\r\n{"name":')
+        assert await client.status() == 408
 
 
 async def test_stopping_the_service_in_the_middle_of_an_upload_leaves_nothing(

@@ -38,8 +38,12 @@ class UploadReads:
 
     def routes(self) -> list[BaseRoute]:
         return [
-            Route(f"{API_PREFIX}/uploads/", self.list_uploads, methods=["GET"]),
-            Route(f"{API_PREFIX}/uploads/{{request_id}}/", self.read_upload, methods=["GET"]),
+            route
+            for slash in ("/", "")
+            for route in (
+                Route(f"{API_PREFIX}/uploads{slash}", self.list_uploads, methods=["GET"]),
+                Route(f"{API_PREFIX}/uploads/{{request_id}}{slash}", self.read_upload, methods=["GET"]),
+            )
         ]
 
     async def list_uploads(self, request: Request) -> Response:
