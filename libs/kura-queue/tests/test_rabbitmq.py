@@ -131,6 +131,30 @@ class TestMessages:
         assert list(DELAYS_SECONDS) == sorted(DELAYS_SECONDS)
 
 
+class TestLongTasks:
+    async def test_F10_a_long_task_gives_its_delivery_back_early_and_its_slot_goes_on_after_it(
+        self, bench: QueueBench, monkeypatch
+    ):
+        monkeypatch.setattr("kura.queue.worker.HELD_DELIVERY_SECONDS", 0.5)
+        begun: list[int] = []
+        go_on = asyncio.Event()
+
+        async def slow(task, ctx) -> None:
+            begun.append(task.upload_id)
+            if task.upload_id == 1:
+                await go_on.wait()
+
+        async with bench.worker({PAYLOAD: slow}):
+            first = await bench.ask(PAYLOAD(upload_id=1))
+            await until(lambda: _equal(_unacknowledged(bench), 0))
+            second = await bench.ask(PAYLOAD(upload_id=2))
+            await asyncio.sleep(0.5)
+            assert begun == [1]
+            go_on.set()
+            assert (await bench.ended(first)).attempt == 1
+            assert (await bench.ended(second)).state == "succeeded"
+
+
 class TestAccounts:
     async def test_guest_is_unknown(self, rabbitmq: RabbitMQ):
         for vhost in (VHOST, "%2f"):
@@ -181,6 +205,16 @@ class TestQuorum:
                 assert await depth(channel, "summary_penalty") == 0
         finally:
             rabbitmq.control("delete_vhost", "quorum")
+
+
+async def _unacknowledged(bench: QueueBench) -> int:
+    """Deliveries of the default queue that a worker holds; -1 before there was one."""
+    listed = await asyncio.to_thread(
+        bench.node.control, "list_queues", "-p", VHOST, "name", "messages_unacknowledged", "consumers"
+    )
+    rows = {name: (int(held), int(consumers)) for name, held, consumers in map(str.split, listed.splitlines()[1:])}
+    held, consumers = rows["default"]
+    return held if consumers == 0 else -1
 
 
 async def _equal(value, expected) -> bool:

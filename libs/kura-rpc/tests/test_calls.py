@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 
 import grpc
@@ -17,6 +18,8 @@ from kura.rpc.aggregator.v1 import aggregator_pb2, aggregator_pb2_grpc
 from kura.rpc.client import open_channel
 from kura.rpc.security import Security
 from kura.rpc.server import RpcServer, RpcService, build_server, metadata_of
+
+from .certificates import authority
 
 OPEN = Security()
 SECRET = Security(token="0123456789abcdef")
@@ -177,3 +180,35 @@ async def test_a_server_does_not_listen_to_strangers_without_a_secret():
 def test_a_short_secret_is_refused():
     with pytest.raises(ConfigError, match="16"):
         Security.from_settings(GrpcIdentitySettings(grpc_token="short"))
+
+
+@pytest.fixture(scope="module")
+def certificates() -> dict[str, Security]:
+    """Two services of one authority, and a stranger of another."""
+    ours, theirs = authority("ours"), authority("theirs")
+    return {
+        "server": ours.issue("localhost"),
+        "client": ours.issue("workers"),
+        "stranger": dataclasses.replace(theirs.issue("workers"), ca=ours.pem),
+        "nobody": Security(ca=ours.pem),
+    }
+
+
+async def test_mutual_tls_lets_in_who_has_a_certificate_of_the_same_authority(certificates):
+    async with serving(certificates["server"], host="localhost") as (server, aggregator):
+        assert await get(server.address, "a", certificates["client"]) == "a"
+        for name in ("stranger", "nobody"):
+            with pytest.raises((Unavailable, Deadline)):
+                await get(
+                    server.address,
+                    "a",
+                    certificates[name],
+                    deadlines={"kura.aggregator.v1.AggregatorService/GetRun": 1},
+                )
+        assert aggregator.calls == 1
+
+
+async def test_mutual_tls_is_identity_enough_to_listen_beyond_loopback(certificates):
+    certificates["server"].check_listening("0.0.0.0")
+    with pytest.raises(ConfigError):
+        dataclasses.replace(certificates["server"], ca=None).check_listening("0.0.0.0")

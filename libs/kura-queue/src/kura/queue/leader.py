@@ -89,14 +89,16 @@ class Leader:
         renewed = clock()
         while clock() - renewed < self._seconds * 2 / 3:
             await asyncio.sleep(self._seconds / 5)
+            asked = clock()
             try:
-                if not await self._books.call(
-                    lambda c: leases.renew(c, self.lease, token=token, seconds=self._seconds)
-                ):
-                    return
-                renewed = clock()
-            except KuraError as error:
-                log.warning("lease_not_renewed", lease=self.lease, code=error.code, error=str(error))
+                async with asyncio.timeout(self._seconds / 3):
+                    if not await self._books.call(
+                        lambda c: leases.renew(c, self.lease, token=token, seconds=self._seconds)
+                    ):
+                        return
+                renewed = asked
+            except (KuraError, TimeoutError) as error:
+                log.warning("lease_not_renewed", lease=self.lease, error=f"{type(error).__name__}: {error}")
 
     async def _pause(self, seconds: float) -> None:
         try:

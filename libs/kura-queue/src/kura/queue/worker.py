@@ -262,18 +262,20 @@ class Worker(Generic[Tools]):
             if news is None and clock() - renewed < lease_seconds / 3:
                 continue
             held = tuple(context.heart.leases)
+            asked = clock()
             try:
-                await self._renew(context, held, progress=news)
+                async with asyncio.timeout(lease_seconds / 2):
+                    await self._renew(context, held, progress=news)
             except LeaseLost:
                 # A lease that the handler gave back meanwhile is no loss.
                 if any(fence in context.heart.leases for fence in held):
                     raise
-            except KuraError as error:
-                log.warning("heartbeat_failed", code=error.code, error=str(error))
+            except (KuraError, TimeoutError) as error:
+                log.warning("heartbeat_failed", error=f"{type(error).__name__}: {error}")
                 if clock() - renewed > lease_seconds:
                     raise ClaimLost from error
             else:
-                renewed = clock()
+                renewed = asked
                 written = news or written
 
     async def _renew(self, context: Context[Tools], held: tuple[Fence, ...], *, progress: Any) -> None:
