@@ -269,6 +269,20 @@ async def test_known_keys_are_believed_while_the_issuer_is_away_and_no_longer_th
         await asked.identify(headers, client=None)
 
 
+async def test_while_the_issuer_is_away_requests_do_not_queue_up_for_it() -> None:  # F53
+    issuer, clock = Issuer(), Clock()
+    issuer.up = False
+    asked = provider(issuer, clock=clock)
+    headers = {"authorization": f"Bearer {signed(claims())}"}
+    for _ in range(5):
+        with pytest.raises(KeysUnavailable):
+            await asked.identify(headers, client=None)
+    assert len(issuer.asked) == 1
+    issuer.up = True
+    clock.now += 10
+    assert await asked.identify(headers, client=None)
+
+
 @pytest.mark.parametrize("document", ["x", [], {}, {"keys": "x"}, {"keys": [1, {"kty": "oct", "k": "eA", "kid": "a"}]}])
 async def test_a_malformed_key_set_gives_no_identity(document: Any) -> None:
     client = httpx.AsyncClient(transport=httpx.MockTransport(lambda request: httpx.Response(200, json=document)))

@@ -26,7 +26,7 @@ LEEWAY_SECONDS = 60
 LONGEST_LIFE_SECONDS = 24 * 3600  # a token valid for longer is a mistake of its issuer, or forged
 LONGEST_TOKEN = 16 * 1024
 KEYS_SECONDS = 300.0  # how long fetched keys are believed
-UNKNOWN_KEY_PAUSE_SECONDS = 10.0  # how often unknown key ids may cause a fetch
+PAUSE_SECONDS = 10.0  # between two fetches, whatever unknown key ids come and however long the issuer is away
 FOREIGN_KEY_HEADERS = ("jwk", "jku", "x5u", "x5c", "crit")
 ORG_ADMIN_ROLE = "org-admin"
 
@@ -54,16 +54,14 @@ class KeySet:
     async def key(self, key_id: str) -> jwt.PyJWK | None:
         """The key with this id, or None. KeysUnavailable when no valid key set can be had."""
         async with self._lock:
-            if self._is_due(key_id):
+            now = self.clock()
+            believed = self._fetched is not None and now - self._fetched < KEYS_SECONDS
+            just_tried = self._tried is not None and now - self._tried < PAUSE_SECONDS
+            if not just_tried and not (believed and key_id in self._keys):
                 await self._fetch()
+            elif not believed:
+                raise KeysUnavailable
             return self._keys.get(key_id)
-
-    def _is_due(self, key_id: str) -> bool:
-        now = self.clock()
-        if self._fetched is None or now - self._fetched >= KEYS_SECONDS:
-            return True
-        waited = self._tried is None or now - self._tried >= UNKNOWN_KEY_PAUSE_SECONDS
-        return key_id not in self._keys and waited
 
     async def _fetch(self) -> None:
         self._tried = self.clock()
