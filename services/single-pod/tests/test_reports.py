@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from kura.single_pod.problems import CommandError
-from kura.single_pod.reports import Measure, ReportRequest, flatten, report_path
+from kura.single_pod.reports import FlatReport, Measure, ReportRequest, flatten, ordered, report_path
 
 
 def test_groups_filters_and_order_become_bracket_parameters():
@@ -175,3 +175,17 @@ def test_costs_are_left_out_while_they_are_all_nought_unless_there_is_nothing_el
     }
 
     assert [measure.heading for measure in flatten(free, by_date=True).measures] == ["cost"]
+
+
+def test_groups_come_largest_first_or_as_asked_and_the_rest_last():
+    rows = [(("Others",), (9.0, 9.0)), (("b",), (1.0, 5.0)), (("a",), (2.0, 4.0))]
+    measures = [Measure(heading="usage", units=""), Measure(heading="cost", units="USD")]
+    flat = FlatReport(keys=["project"], measures=measures, rows=rows, total=(12.0, 18.0))
+
+    def labels(*order_by: str) -> list[str]:
+        return [place[0] for place, _ in ordered(flat, order_by).rows]
+
+    assert labels() == ["a", "b", "Others"]
+    assert labels("cost") == ["b", "a", "Others"]
+    assert labels("cost:asc") == ["a", "b", "Others"]
+    assert labels("project:desc") == ["b", "a", "Others"]

@@ -18,7 +18,7 @@ from kura.single_pod.client import Kura, Query
 from kura.single_pod.generating import recent_payloads
 from kura.single_pod.home import Endpoints, read_endpoints
 from kura.single_pod.problems import CommandError
-from kura.single_pod.reports import FlatReport, ReportRequest, flatten
+from kura.single_pod.reports import FlatReport, ReportRequest, flatten, ordered
 from kura.single_pod.stages import Stages
 from kura.single_pod.stopping import stop_process
 from kura.single_pod.tables import err, out, report_table, took
@@ -27,6 +27,7 @@ from kura.single_pod.uploads import add_missing_sources, rows_of, wait_until_vis
 SEED = 8
 LABELS = ("app", "environment", "team", "tier")
 UPLOADS_AT_ONCE = 4
+ROWS_SHOWN = 10
 VISIBLE_SECONDS = 900.0
 
 
@@ -139,7 +140,10 @@ def _show(
     console = err() if as_json else out()
     for shown in REPORTS:
         console.print()
-        console.print(report_table(reports[shown.name].flat, title=shown.title))
+        flat = reports[shown.name].flat
+        console.print(report_table(replace(flat, rows=flat.rows[:ROWS_SHOWN]), title=shown.title))
+        if len(flat.rows) > ROWS_SHOWN:
+            console.print(f" … and {len(flat.rows) - ROWS_SHOWN} more: {shown.command}")
     return {
         "rows_ingested": sum(rows_of(result) for result in results),
         "seconds_upload_to_visible": round((visible - sending).total_seconds(), 3),
@@ -245,7 +249,7 @@ class Answer:
 
 def _ask(kura: Kura, shown: Shown) -> Answer:
     query = shown.request.query()
-    flat = flatten(kura.get(shown.request.path, query), by_date=False)
+    flat = ordered(flatten(kura.get(shown.request.path, query), by_date=False), shown.request.order_by)
     if not flat.rows or not any(flat.total):
         raise CommandError(f"The report “{shown.title}” is empty although all uploads are done.")
     return Answer(shown=shown, query=query, flat=flat)

@@ -422,7 +422,7 @@ def report(
     * `kura report openshift memory --group-by tag:app --filter cluster=production --limit 5`
     * `kura report openshift compute --group-by node --start 2026-01-01 --end 2026-01-31 --csv`
     """
-    from kura.single_pod.reports import ReportRequest, flatten, report_path
+    from kura.single_pod.reports import ReportRequest, flatten, ordered, report_path
     from kura.single_pod.tables import out, print_json, report_table, say
 
     if as_json and as_csv:
@@ -451,7 +451,10 @@ def report(
     if as_json:
         print_json(answer)
         return
-    flat = flatten(answer, by_date=resolution is not None or not group_by)
+    by_date = resolution is not None or not group_by
+    flat = flatten(answer, by_date=by_date)
+    if not by_date:
+        flat = ordered(flat, request.order_by)
     if not any(any(amounts) for _, amounts in flat.rows) and not any(flat.total):
         say("The report is empty: there is no data for this time and these filters.")
         say("  → `kura uploads` shows what has been taken in; --days 90 looks further back.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -165,6 +165,24 @@ def flatten(answer: Mapping[str, Any], *, by_date: bool) -> FlatReport:
         rows=[(place, tuple(amounts.get(name) for name in order)) for place, amounts in collected.amounts.items()],
         total=tuple(total.get(name) for name in order),
     )
+
+
+OTHERS = ("Others", "Other")
+"""Labels of what a limit has put together; they come last."""
+
+
+def ordered(flat: FlatReport, order_by: Sequence[str]) -> FlatReport:
+    """Rows in the order that was asked for, else by the first amount, largest first. For rows over all dates."""
+    key, _, direction = (order_by[0] if order_by else "").replace("=", ":").partition(":")
+    headings = [measure.heading for measure in flat.measures]
+    rest = [row for row in flat.rows if OTHERS[0] in row[0] or OTHERS[1] in row[0]]
+    rows = [row for row in flat.rows if row not in rest]
+    if key in flat.keys:
+        rows.sort(key=lambda row: row[0][list(flat.keys).index(key)].lower(), reverse=direction == "desc")
+    else:
+        column = headings.index(key) if key in headings else 0
+        rows.sort(key=lambda row: row[1][column] or 0.0, reverse=direction != "asc")
+    return replace(flat, rows=[*rows, *rest])
 
 
 def _leaves(
