@@ -27,7 +27,6 @@ class Transaction:
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
-        self.rows_written = 0
 
     @classmethod
     @contextmanager
@@ -42,6 +41,11 @@ class Transaction:
         self._cursor.execute(text, params or None)
         return list(self._cursor.fetchall())
 
+    def table(self, text: str, *params: Any) -> pa.Table:
+        """The answer as an Arrow table."""
+        self._cursor.execute(text, params or None)
+        return self._cursor.fetch_arrow_table()
+
     def run_with_columns(self, text: str, *params: Any, columns: pa.Table) -> None:
         """Run a statement whose last parameters are arrays, one per column of `columns`."""
         values: list[Any] = [pa.array([param]) for param in params]
@@ -52,10 +56,25 @@ class Transaction:
         self._cursor.execute(text, pa.RecordBatch.from_arrays(values, names=names))
 
     def copy(self, table: str, rows: pa.RecordBatchReader) -> int:
-        """Append rows to a table by binary COPY; their columns carry the names of the table's."""
-        count = self._cursor.adbc_ingest(table, rows, mode="append")
-        self.rows_written += count
-        return count
+        """Append rows to a table by binary COPY; their columns carry the names of the table's. How many."""
+        return self._cursor.adbc_ingest(table, rows, mode="append")
+
+    @contextmanager
+    def aside(self, table: str, rows: pa.Table) -> Iterator[None]:
+        """A temporary table with these rows, for the length of the block."""
+        self._cursor.adbc_ingest(table, rows, mode="create", temporary=True)
+        yield
+        self.run(f"DROP TABLE pg_temp.{table}")
+
+    def copy_of_source(self, table: str, rows: pa.Table, *, source_uuid: str) -> None:
+        """Append rows of one source whose types PostgreSQL has to convert, for example text[] to varchar[]."""
+        names = ", ".join(rows.column_names)
+        with self.aside("copied_rows", rows):
+            self.run(
+                f"INSERT INTO {table} (source_uuid, {names})"  # noqa: S608  names of our own tables
+                f" SELECT CAST($1 AS uuid), {names} FROM pg_temp.copied_rows",
+                source_uuid,
+            )
 
     def assert_held(self, *, lease_name: str, token: int) -> None:
         """Return if the lease is still held under this token, else raise LeaseLost."""

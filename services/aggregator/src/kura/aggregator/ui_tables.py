@@ -1,7 +1,7 @@
 """The tables that answer reports, as data: keys, filter, measures (ocp-pipeline §10.1–§10.3).
 
 A table is filled from the rows of the daily summary of one source and range. The statements are made once, from the
-declarations below and from nothing else; source and days are bound.
+declarations below and from nothing else; source and days are bound. PostgreSQL and the engine run the same expressions.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import cached_property
 
 from sqlalchemy import Table
 
+from kura.aggregator.engine import Statement
 from kura.store.tables import tenant
 
 COMMON_KEYS = ("usage_start", "cluster_id", "cluster_alias", "cost_model_rate_type")
@@ -31,7 +32,7 @@ def maxima(names: Iterable[str]) -> dict[str, str]:
 COST: Columns = {**sums(tenant.COSTS), **maxima(("cost_category_id", "raw_currency"))}
 RES: Columns = {
     "resource_ids": "array_agg(DISTINCT resource_id ORDER BY resource_id)",
-    "resource_count": "count(DISTINCT resource_id)",
+    "resource_count": "CAST(count(DISTINCT resource_id) AS integer)",
     **maxima(("data_source",)),
 }
 CLUSTER_CAPACITIES = ("cluster_capacity_cpu_core_hours", "cluster_capacity_memory_gigabyte_hours")
@@ -82,21 +83,30 @@ class UiTable:
         return delete_of(self.table)
 
     @cached_property
-    def insert(self) -> str:
-        """INSERT … SELECT; $1 source uuid, $2 first day, $3 last day."""
+    def written(self) -> dict[str, str]:
+        """Every column that is written and its expression."""
         keys = (*COMMON_KEYS, *self.keys)
-        written = {
-            "usage_end": "usage_start",
-            "source_uuid": "source_uuid",
-            **{key: key for key in keys},
-            **self.columns,
-        }
+        return {"usage_end": "usage_start", "source_uuid": "source_uuid", **{key: key for key in keys}, **self.columns}
+
+    @cached_property
+    def insert(self) -> str:
+        """INSERT … SELECT, for PostgreSQL; $1 source uuid, $2 first day, $3 last day."""
+        scope = "source_uuid = CAST($1 AS uuid) AND usage_start BETWEEN $2 AND $3"
+        return f"INSERT INTO {self.table.name} ({', '.join(self.written)})\n{self._select(scope)}"
+
+    @cached_property
+    def select(self) -> Statement:
+        """The same rows from a relation that holds the daily summary of one source and range, for the engine."""
+        return Statement(self.table.name, self._select(EVERY_ROW))
+
+    def _select(self, scope: str) -> str:
+        columns = ", ".join(f"{expression} AS {name}" for name, expression in self.written.items())
+        keys = ("source_uuid", *COMMON_KEYS, *self.keys, *self.also_by)
         return (
-            f"INSERT INTO {self.table.name} ({', '.join(written)})\n"
-            f"SELECT {', '.join(written.values())}\n"
+            f"SELECT {columns}\n"
             f"FROM {tenant.DAILY_SUMMARY.name}\n"
-            f"WHERE source_uuid = CAST($1 AS uuid) AND usage_start BETWEEN $2 AND $3 AND {self.where}\n"
-            f"GROUP BY source_uuid, {', '.join((*keys, *self.also_by))}"
+            f"WHERE {scope} AND {self.where}\n"
+            f"GROUP BY {', '.join(keys)}"
         )
 
 

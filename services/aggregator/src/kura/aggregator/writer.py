@@ -6,21 +6,25 @@ moment; the fence is the very last statement, so that a worker whose lease has m
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from kura.aggregator import ui_tables
 from kura.aggregator.engine import Engine, Relation, statement
 from kura.aggregator.postgresql import postgresql_statement
+from kura.aggregator.steps import tags
 from kura.aggregator.store import Cluster
 from kura.aggregator.transaction import Transaction
 from kura.core.days import DayRange
 from kura.store.tables import tenant
 
 DAILY_SUMMARY = tenant.DAILY_SUMMARY.name
+UUID_TYPE = pa.binary(16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +47,28 @@ class Results:
 def replace_summary(tx: Transaction, *, cluster: Cluster, days: DayRange, rows: pa.RecordBatchReader) -> int:
     """Replace what this pipeline owns of the range (ocp-pipeline §9.1, P13); cloud costs stay. How many rows now."""
     tx.run(postgresql_statement("delete_summary_range"), cluster.report_period_id, days.start, days.end)
-    return tx.copy(DAILY_SUMMARY, rows)
+    return tx.copy(DAILY_SUMMARY, with_random_uuids(rows))
 
 
-def postgresql_rows(engine: Engine, *, cluster: Cluster, results: Results) -> Relation:
-    """The summary rows as PostgreSQL takes them.
+def with_random_uuids(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """The same rows with a uuid each. PostgreSQL needs as long to make them as to store the rows."""
+    schema = rows.schema.append(pa.field("uuid", UUID_TYPE))
+    batches = (
+        pa.RecordBatch.from_arrays([*batch.columns, random_uuids(batch.num_rows)], schema=schema) for batch in rows
+    )
+    return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def random_uuids(count: int) -> pa.Array:
+    """Random (version 4) uuids, as binary COPY takes them."""
+    octets = np.frombuffer(os.urandom(16 * count), np.uint8).reshape(count, 16).copy()
+    octets[:, 6] = octets[:, 6] & 0x0F | 0x40
+    octets[:, 8] = octets[:, 8] & 0x3F | 0x80
+    return pa.FixedSizeBinaryArray.from_buffers(UUID_TYPE, count, [None, pa.py_buffer(octets.tobytes())])
+
+
+def postgresql_rows(engine: Engine, *, cluster: Cluster, results: Results, keep: bool) -> Relation:
+    """The summary rows as PostgreSQL takes them, kept in the engine or computed while they are read.
 
     In      summary rows with doubles; labels, mapped
     Out     the columns of reporting_ocpusagelineitem_daily_summary that this pipeline sets, in the types of binary COPY
@@ -66,7 +87,8 @@ def postgresql_rows(engine: Engine, *, cluster: Cluster, results: Results) -> Re
             }
         )
     )
-    return engine.view(
+    make = engine.compute if keep else engine.view
+    return make(
         statement("postgresql_rows"),
         summary=results.summary_rows,
         constants=constants,
@@ -75,6 +97,26 @@ def postgresql_rows(engine: Engine, *, cluster: Cluster, results: Results) -> Re
 
 
 # ---------------------------------------------------------------------------------------------------------- UI tables
+
+
+MANY_ROWS = 20_000
+"""From here on the engine adds numbers up so much faster than PostgreSQL that moving the sums there pays."""
+
+
+def has_other_rows(tx: Transaction, *, provider_uuid: UUID, days: DayRange) -> bool:
+    """Whether the range holds rows that this pipeline does not own: costs of a cloud."""
+    return bool(tx.rows(postgresql_statement("other_rows"), str(provider_uuid), days.start, days.end)[0][0])
+
+
+def copy_ui_tables(tx: Transaction, *, provider_uuid: UUID, days: DayRange, rows: Relation) -> None:
+    """The same as `fill_ui_tables` for a range that holds `rows` and no others, computed in the engine."""
+    daily = rows.engine.view(statement("daily_summary"), postgresql_rows=rows)
+    source = str(provider_uuid)
+    for table in ui_tables.UI_TABLES:
+        tx.run(table.delete, source, days.start, days.end)
+        filled = rows.engine.compute(table.select, reporting_ocpusagelineitem_daily_summary=daily).to_arrow()
+        if filled.num_rows:
+            tx.copy_of_source(table.table.name, filled.drop_columns(["source_uuid"]), source_uuid=source)
 
 
 def fill_ui_tables(tx: Transaction, *, provider_uuid: UUID, days: DayRange) -> None:
@@ -129,23 +171,68 @@ def _numbers_as_text(rows: pa.Table) -> pa.Table:
 # --------------------------------------------------------------------------------------------------------------- tags
 
 
-def write_label_summaries(
-    tx: Transaction, *, cluster: Cluster, enabled_keys: list[str], pod_tags: pa.Table, volume_tags: pa.Table
-) -> None:
-    """Add what was seen to the label summaries; rows of keys that are no longer enabled go (ocp-pipeline §11.2)."""
-    for kind, tags in (("pod", pod_tags), ("volume", volume_tags)):
-        period = cluster.report_period_id
-        tx.run(postgresql_statement(f"delete_disabled_{kind}_labels"), period, enabled_keys)
-        if tags.num_rows:
-            tx.run_with_columns(postgresql_statement(f"add_{kind}_labels"), period, columns=tags)
+LABEL_SUMMARIES = {"pod": tenant.POD_LABEL_SUMMARY.name, "volume": tenant.VOLUME_LABEL_SUMMARY.name}
+STORED_LABELS_SCHEMA = pa.schema(
+    [
+        ("uuid", pa.string()),
+        ("key", pa.string()),
+        ("namespace", pa.string()),
+        ("node", pa.string()),
+        ("values", pa.list_(pa.string())),
+    ]
+)
+STORED_VALUES_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("value", pa.string()),
+        ("cluster_ids", pa.list_(pa.string())),
+        ("cluster_aliases", pa.list_(pa.string())),
+        ("namespaces", pa.list_(pa.string())),
+        ("nodes", pa.list_(pa.string())),
+    ]
+)
 
 
-def write_tag_values(tx: Transaction, *, cluster: Cluster, pod_tags: pa.Table, volume_tags: pa.Table) -> None:
-    """Unite where each tag value was seen with what is known of it (ocp-pipeline §11.3, P8a)."""
-    tags = pa.concat_tables([pod_tags, volume_tags])
-    if tags.num_rows:
-        alias = pa.scalar(cluster.cluster_alias, pa.string()).as_py()
-        tx.run_with_columns(postgresql_statement("add_tag_values"), cluster.cluster_id, alias, columns=tags)
+def write_label_summaries(tx: Transaction, *, cluster: Cluster, enabled_keys: list[str], results: Results) -> None:
+    """Add what was seen to the label summaries; rows of keys that are no longer enabled go (ocp-pipeline §11.2).
+
+    Only one run at a time writes the rows of a period.
+    """
+    for kind, seen in (("pod", results.pod_tags), ("volume", results.volume_tags)):
+        tx.run(postgresql_statement(f"delete_disabled_{kind}_labels"), cluster.report_period_id, enabled_keys)
+        if not seen.count():
+            continue
+        stored = tx.table(postgresql_statement(f"stored_{kind}_labels"), cluster.report_period_id)
+        changed = tags.changed_label_rows(
+            tags=seen, stored=seen.engine.table(stored.cast(STORED_LABELS_SCHEMA))
+        ).to_arrow()
+        replaced = changed.select(["uuid"]).filter(pc.is_valid(changed["uuid"]))
+        if replaced.num_rows:
+            tx.run_with_columns(postgresql_statement(f"delete_{kind}_labels"), columns=replaced)
+        if changed.num_rows:
+            period = pa.array([cluster.report_period_id] * changed.num_rows, pa.int32())
+            rows = changed.set_column(0, "uuid", random_uuids(changed.num_rows))
+            tx.copy(LABEL_SUMMARIES[kind], rows.append_column("report_period_id", period).to_reader())
+
+
+def write_tag_values(tx: Transaction, *, cluster: Cluster, enabled_keys: list[str], results: Results) -> None:
+    """Unite where each tag value was seen with what is known of it (ocp-pipeline §11.3, P8a).
+
+    Runs of other clusters write the same rows: what is united is the row as it is when it is written.
+    """
+    engine = results.pod_tags.engine
+    if results.pod_tags.count() or results.volume_tags.count():
+        stored = tx.table(postgresql_statement("stored_tag_values"), enabled_keys)
+        changed = tags.changed_tag_values(
+            pod_tags=results.pod_tags,
+            volume_tags=results.volume_tags,
+            stored=engine.table(stored.cast(STORED_VALUES_SCHEMA)),
+            cluster_id=cluster.cluster_id,
+            cluster_alias=cluster.cluster_alias,
+        ).to_arrow()
+        if changed.num_rows:
+            with tx.aside("seen_tag_values", changed):
+                tx.run(postgresql_statement("add_tag_values"), cluster.cluster_id, cluster.cluster_alias)
     tx.run(postgresql_statement("delete_disabled_tag_values"))
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import pyarrow as pa
 from prometheus_client import Counter
 
-from kura.aggregator import line_items, vm_table, writer
+from kura.aggregator import line_items, month_summary, vm_table, writer
 from kura.aggregator.engine import Engine, Engines, Relation
 from kura.aggregator.inputs import Source, check_one_month, open_dataset, select_objects
 from kura.aggregator.steps import (
@@ -111,7 +111,8 @@ def summarise_openshift(
         step_ended("read", rows_read, 0)
 
         results = compute(given, run.days, facts)
-        rows_to_write = writer.postgresql_rows(engine, cluster=facts.cluster, results=results)
+        has_many_rows = results.summary_rows.count() >= writer.MANY_ROWS
+        rows_to_write = writer.postgresql_rows(engine, cluster=facts.cluster, results=results, keep=has_many_rows)
         step_ended("compute", rows_read, 0)
 
         with resources.database.begin() as connection:
@@ -120,18 +121,24 @@ def summarise_openshift(
 
         with SummaryObjects.of_run(resources.objects, source=run.source, days=run.days) as objects:
             with Transaction.of_tenant(resources.database, run.schema) as tx:
-                writer.replace_summary(tx, cluster=facts.cluster, days=run.days, rows=rows_to_write.to_reader())
-                step_ended("write_summary", rows_read, tx.rows_written)
+                reader = rows_to_write.to_reader()
+                written = writer.replace_summary(tx, cluster=facts.cluster, days=run.days, rows=reader)
+                step_ended("write_summary", rows_read, written)
 
+                if has_many_rows and not writer.has_other_rows(tx, provider_uuid=run.provider_uuid, days=run.days):
+                    writer.copy_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days, rows=rows_to_write)
+                else:
+                    writer.fill_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days)
+                month_summary.fold_month(tx, provider_uuid=run.provider_uuid, month=run.month)
                 write_tables(tx, engine, run=run, resources=resources, facts=facts, results=results)
                 objects.add(results.summary_rows.to_reader())
-                step_ended("write_tables", rows_read, tx.rows_written)
+                step_ended("write_tables", rows_read, written)
 
                 if run.fence is not None:
                     tx.assert_held(lease_name=run.fence.lease_name, token=run.fence.token)
             objects.publish()
-            step_ended("commit", rows_read, tx.rows_written)
-    return Outcome(rows_read=rows_read, rows_written=tx.rows_written)
+            step_ended("commit", rows_read, written)
+    return Outcome(rows_read=rows_read, rows_written=written)
 
 
 def open_line_items(engine: Engine, objects: ObjectStore, run: SummaryRun, facts: Facts) -> reading.LineItems:
@@ -221,13 +228,14 @@ def map_tags(pod_rows: Relation, storage_rows: Relation, tag_mapping: pa.Table) 
 def write_tables(
     tx: Transaction, engine: Engine, *, run: SummaryRun, resources: Resources, facts: Facts, results: writer.Results
 ) -> None:
-    """Everything that follows from the summary rows; what other runs share comes last."""
+    """Everything else that follows from the summary rows; what other runs share comes last."""
     cluster = facts.cluster
-    pod_tags, volume_tags = results.pod_tags.to_arrow(), results.volume_tags.to_arrow()
-    refresh_ui_tables(tx, engine, run=run, resources=resources, facts=facts, gpu_rows=results.gpu_rows.to_arrow())
-    writer.write_label_summaries(
-        tx, cluster=cluster, enabled_keys=facts.enabled_keys, pod_tags=pod_tags, volume_tags=volume_tags
-    )
+    writer.fill_gpu_table(tx, cluster=cluster, days=run.days, gpu_rows=results.gpu_rows.to_arrow())
+    if vm_table.has_machines(tx, cluster=cluster, month=run.month):
+        report = monthly_report(engine, run, resources)
+        vm_table.fill_vm_table(tx, cluster=cluster, month=run.month, report=report)
+
+    writer.write_label_summaries(tx, cluster=cluster, enabled_keys=facts.enabled_keys, results=results)
     writer.stamp_period(tx, cluster)
     writer.write_inventory(
         tx,
@@ -236,18 +244,7 @@ def write_tables(
         volumes=results.found_volumes.to_arrow(),
         projects=results.found_projects.to_arrow(),
     )
-    writer.write_tag_values(tx, cluster=cluster, pod_tags=pod_tags, volume_tags=volume_tags)
-
-
-def refresh_ui_tables(
-    tx: Transaction, engine: Engine, *, run: SummaryRun, resources: Resources, facts: Facts, gpu_rows: pa.Table
-) -> None:
-    """Fill the UI tables of the range anew, the table of machines for the whole month (ocp-pipeline §10)."""
-    writer.fill_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days)
-    writer.fill_gpu_table(tx, cluster=facts.cluster, days=run.days, gpu_rows=gpu_rows)
-    if vm_table.has_machines(tx, cluster=facts.cluster, month=run.month):
-        report = monthly_report(engine, run, resources)
-        vm_table.fill_vm_table(tx, cluster=facts.cluster, month=run.month, report=report)
+    writer.write_tag_values(tx, cluster=cluster, enabled_keys=facts.enabled_keys, results=results)
 
 
 def monthly_report(engine: Engine, run: SummaryRun, resources: Resources) -> vm_table.MonthlyReport:

@@ -59,3 +59,35 @@ def mapped_labels(label_maps: Relation, tag_mapping: Relation) -> Relation:
     Source  ocp-pipeline §11.4, decision P8; example E10
     """
     return label_maps.engine.compute(statement("mapped_labels"), label_maps=label_maps, tag_mapping=tag_mapping)
+
+
+def changed_label_rows(*, tags: Relation, stored: Relation) -> Relation:
+    """The rows of a label summary that the range adds something to.
+
+    In      T of one kind; rows stored for the period (uuid, key, namespace, node, values)
+    Out     uuid of the row to replace (null: none), key, namespace, node, values: sorted, distinct
+    Rule    values are united with those stored; null nodes are equal (P7)
+    Errors  none
+    Source  ocp-pipeline §11.2, decision P7
+    """
+    return tags.engine.compute(statement("changed_label_rows"), tags=tags, stored=stored)
+
+
+def changed_tag_values(
+    *, pod_tags: Relation, volume_tags: Relation, stored: Relation, cluster_id: str, cluster_alias: str | None
+) -> Relation:
+    """The pairs of key and value that the range adds something to.
+
+    In      T(pod), T(volume); pairs stored of all clusters; the cluster
+    Out     key, value, namespaces, nodes of this cluster: sorted, distinct
+    Rule    a pair that is stored with everything seen now is left out
+    Errors  none
+    Source  ocp-pipeline §11.3, decision P8a
+    """
+    return pod_tags.engine.compute(
+        statement("changed_tag_values"),
+        {"cluster_id": cluster_id, "cluster_alias": cluster_alias},
+        pod_tags=pod_tags,
+        volume_tags=volume_tags,
+        stored=stored,
+    )

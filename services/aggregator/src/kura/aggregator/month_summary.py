@@ -1,0 +1,20 @@
+"""The daily summary folded by month, which answers reports on whole months by any key or label."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from kura.aggregator.postgresql import postgresql_statement
+from kura.aggregator.transaction import Transaction
+from kura.core.days import DayRange
+
+
+def fold_month(tx: Transaction, *, provider_uuid: UUID, month: DayRange) -> None:
+    """Make the rows of a source and month anew from all its daily rows.
+
+    Rule    amounts are summed over days; every other column keeps rows apart, so that any question about the whole
+            month has the same answer here as in the daily summary
+    """
+    source = str(provider_uuid)
+    tx.run(postgresql_statement("delete_month_summary"), source, month.start)
+    tx.run(postgresql_statement("fold_month"), source, month.start, month.end)

@@ -1,0 +1,4 @@
+-- $1 report period
+SELECT CAST(uuid AS text) AS uuid, key, namespace, node, "values"
+FROM reporting_ocpusagepodlabel_summary
+WHERE report_period_id = $1
