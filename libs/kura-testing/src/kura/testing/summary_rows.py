@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, and_, func, insert, literal, or_, select
+from sqlalchemy import Connection, Date, Table, and_, cast, func, insert, literal, or_, select
 
 from kura.store.tables.shared import CUSTOMER, PROVIDER
 from kura.store.tables.tenant import (
@@ -21,6 +21,9 @@ from kura.store.tables.tenant import (
     COSTS,
     DAILY_SUMMARY,
     ENABLED_TAG_KEYS,
+    MONTH_SUMMARY,
+    MONTH_SUMMARY_AMOUNTS,
+    MONTH_SUMMARY_KEYS,
     NETWORK_SUMMARY,
     NETWORK_SUMMARY_BY_NODE,
     NETWORK_SUMMARY_BY_PROJECT,
@@ -242,6 +245,21 @@ def fill_ui_tables(connection: Connection) -> None:
         for way, other in ((way_in, way_out), (way_out, way_in)):
             directed = and_(NETWORK, DAILY_SUMMARY.c[way].is_not(None))
             _fill(connection, table, keys, directed, (way,), zero=other)
+    fold_months(connection)
+
+
+def fold_months(connection: Connection) -> None:
+    """Fold all daily rows by month."""
+    daily = DAILY_SUMMARY.c
+    month = cast(func.date_trunc("month", daily.usage_start), Date)
+    chosen = select(
+        month,
+        func.max(daily.usage_start),
+        *(daily[name] for name in MONTH_SUMMARY_KEYS),
+        *(func.sum(daily[name]) for name in MONTH_SUMMARY_AMOUNTS),
+    ).group_by(month, *(daily[name] for name in MONTH_SUMMARY_KEYS))
+    names = ["usage_start", "usage_end", *MONTH_SUMMARY_KEYS, *MONTH_SUMMARY_AMOUNTS]
+    connection.execute(insert(MONTH_SUMMARY).from_select(names, chosen))
 
 
 def _fill(

@@ -305,7 +305,7 @@ COST_MODEL_COSTS: Final = (
     "cost_model_gpu_cost",
 )
 COSTS: Final = ("infrastructure_raw_cost", "infrastructure_markup_cost", *COST_MODEL_COSTS, "distributed_cost")
-POD_MEASURES: Final = (
+POD_AMOUNTS: Final = (
     "pod_usage_cpu_core_hours",
     "pod_request_cpu_core_hours",
     "pod_effective_usage_cpu_core_hours",
@@ -314,6 +314,9 @@ POD_MEASURES: Final = (
     "pod_request_memory_gigabyte_hours",
     "pod_effective_usage_memory_gigabyte_hours",
     "pod_limit_memory_gigabyte_hours",
+)
+POD_MEASURES: Final = (
+    *POD_AMOUNTS,
     "cluster_capacity_cpu_core_hours",
     "cluster_capacity_memory_gigabyte_hours",
 )
@@ -429,6 +432,22 @@ NETWORK_SUMMARY_BY_PROJECT: Final = _ui(
 NETWORK_SUMMARY_BY_NODE: Final = _ui(
     "network_summary_by_node_p", *_names("node"), *_resources(), *_measures(*NETWORK_MEASURES), indexes=("node",)
 )
+# The daily summary folded by month: what answers a question about whole months that no other UI table answers.
+# usage_start is the first day of the month, usage_end the last day that has rows.
+MONTH_SUMMARY: Final = _ui(
+    "month_summary_p",
+    Column("data_source", String(64)),
+    *_names("namespace", "node", "persistentvolumeclaim", "storageclass"),
+    *_documents("pod_labels", "volume_labels", "all_labels"),
+    *_measures(*POD_AMOUNTS, *VOLUME_MEASURES, *NETWORK_MEASURES),
+    cluster_nullable=True,
+)
+MONTH_SUMMARY_KEYS: Final = tuple(
+    column.name
+    for column in MONTH_SUMMARY.columns
+    if column.name not in (USAGE_START, "usage_end", "id") and not isinstance(column.type, Numeric)
+)
+MONTH_SUMMARY_AMOUNTS: Final = (*COSTS, *POD_AMOUNTS, *VOLUME_MEASURES, *NETWORK_MEASURES)
 GPU_SUMMARY: Final = _ui(
     "gpu_summary_p",
     *_names("namespace", "node"),
@@ -498,6 +517,7 @@ UI_TABLES: Final = (
     NETWORK_SUMMARY,
     NETWORK_SUMMARY_BY_PROJECT,
     NETWORK_SUMMARY_BY_NODE,
+    MONTH_SUMMARY,
     GPU_SUMMARY,
     VM_SUMMARY,
     COST_BREAKDOWN,
