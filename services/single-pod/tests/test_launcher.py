@@ -168,6 +168,67 @@ def test_a_uv_that_is_too_old_is_not_used(checkout: Checkout):
     assert "ran:" in done.stdout
 
 
+BARE_PYTHON = """#!/bin/sh
+case "$*" in
+    "-m venv "*) [ -e "$FAKE_VENV_WORKS" ] || { echo "ensurepip is not available" >&2; exit 1; }
+        mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
+    "-m pip install "*) echo "pip $*" >> "$FAKE_CALLS"; cp "$FAKE_UV" "${0%/python}/uv" ;;
+    "-c import sys"*) exit 0 ;;
+esac
+"""
+APT = """#!/bin/sh
+echo "apt-get $*" >> "$FAKE_CALLS"
+case "$*" in *python3-venv*) : > "$FAKE_VENV_WORKS" ;; *rabbitmq-server*) : > "$FAKE_BIN/rabbitmq-server" ;; esac
+"""
+
+
+def bare(checkout: Checkout, *, user_id: int) -> dict[str, str]:
+    """A Debian machine with python3 and nothing else; `apt-get` and `id` only pretend."""
+    uv = checkout.root.parent / "uv-to-be-installed"
+    checkout.uv.rename(uv)
+    for name, content in (("python3", BARE_PYTHON), ("apt-get", APT), ("id", f"#!/bin/sh\necho {user_id}\n")):
+        (checkout.bin / name).unlink(missing_ok=True)
+        (checkout.bin / name).write_text(content)
+        (checkout.bin / name).chmod(0o755)
+    return {
+        "FAKE_UV": str(uv),
+        "FAKE_VENV_WORKS": str(checkout.root.parent / "venv-works"),
+        "FAKE_BIN": str(checkout.bin),
+        "KURA_POLICY_FILE": str(checkout.root.parent / "policy-rc.d"),
+    }
+
+
+def test_on_a_bare_debian_root_gets_what_is_missing_by_apt_and_pip(checkout: Checkout):
+    done = checkout.run("--help", **bare(checkout, user_id=0))
+
+    assert done.stdout == "ran: -P -m kura.single_pod --help\n", done.stderr
+    apt, pip, sync = checkout.calls
+    assert apt == "apt-get install -y --no-install-recommends python3-venv"
+    assert pip.endswith("uv==0.13.8")
+    assert "sync --frozen" in sync
+
+
+def test_on_a_bare_debian_others_are_told_what_to_install(checkout: Checkout):
+    refused = checkout.run("--help", **bare(checkout, user_id=1000))
+
+    assert refused.returncode == 1
+    assert "sudo apt-get install python3-venv" in refused.stderr
+    assert checkout.calls == []
+
+
+def test_the_broker_is_installed_for_the_tests_without_starting_its_service(checkout: Checkout):
+    environ = bare(checkout, user_id=0)
+    (checkout.bin / "rabbitmq-server").unlink()
+    if Path("/usr/sbin/rabbitmq-server").exists():
+        pytest.skip("this machine has rabbitmq-server")
+
+    done = checkout.run("test", **environ)
+
+    assert done.returncode == 0, done.stderr
+    assert "apt-get install -y --no-install-recommends rabbitmq-server" in checkout.calls
+    assert not Path(environ["KURA_POLICY_FILE"]).exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_checkout_one_may_not_write_says_so(checkout: Checkout):
     checkout.root.chmod(0o500)

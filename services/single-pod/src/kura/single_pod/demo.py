@@ -16,7 +16,7 @@ from typing import Any
 from kura.single_pod.background import start_up
 from kura.single_pod.client import Kura, Query
 from kura.single_pod.generating import recent_payloads
-from kura.single_pod.home import Endpoints, read_endpoints
+from kura.single_pod.home import Endpoints, demo_data_dir, read_endpoints
 from kura.single_pod.problems import CommandError
 from kura.single_pod.reports import FlatReport, ReportRequest, flatten, ordered
 from kura.single_pod.stages import Stages
@@ -45,19 +45,19 @@ REPORTS = (
     Shown(
         name="project",
         title="CPU by project",
-        command="kura report openshift compute --group-by project --order-by usage",
+        command="report openshift compute --group-by project --order-by usage",
         request=ReportRequest(path="/reports/openshift/compute/", group_by=["project"], order_by=["usage"]),
     ),
     Shown(
         name="node",
         title="CPU by node",
-        command="kura report openshift compute --group-by node --order-by usage",
+        command="report openshift compute --group-by node --order-by usage",
         request=ReportRequest(path="/reports/openshift/compute/", group_by=["node"], order_by=["usage"]),
     ),
     Shown(
         name="label",
         title="Memory by label `app`",
-        command="kura report openshift memory --group-by tag:app --order-by usage",
+        command="report openshift memory --group-by tag:app --order-by usage",
         request=ReportRequest(path="/reports/openshift/memory/", group_by=["tag:app"], order_by=["usage"]),
     ),
 )
@@ -111,7 +111,8 @@ def run_demo(
         sys.stdout.write(json.dumps(facts) + "\n")
         sys.stdout.flush()
     else:
-        _tell_how_to_go_on(facts, endpoints, data_dir, running=not stop_at_end)
+        calling = Calling(program=environ.get("KURA_PROGRAM") or "kura", data_dir=data_dir, environ=environ)
+        _tell_how_to_go_on(facts, endpoints, calling, running=not stop_at_end)
 
 
 def _show(
@@ -143,7 +144,7 @@ def _show(
         flat = reports[shown.name].flat
         console.print(report_table(replace(flat, rows=flat.rows[:ROWS_SHOWN]), title=shown.title))
         if len(flat.rows) > ROWS_SHOWN:
-            console.print(f" … and {len(flat.rows) - ROWS_SHOWN} more: {shown.command}")
+            console.print(f" … and {len(flat.rows) - ROWS_SHOWN} more: kura {shown.command}")
     return {
         "rows_ingested": sum(rows_of(result) for result in results),
         "seconds_upload_to_visible": round((visible - sending).total_seconds(), 3),
@@ -237,7 +238,7 @@ class Answer:
         names = [measure.heading for measure in self.flat.measures]
         return {
             "url": f"{url}{API}{self.shown.request.path}?{urlencode(list(self.query))}",
-            "command": self.shown.command,
+            "command": f"kura {self.shown.command}",
             "units": {measure.heading: measure.units for measure in self.flat.measures},
             "total": dict(zip(names, self.flat.total, strict=True)),
             "rows": [
@@ -255,7 +256,21 @@ def _ask(kura: Kura, shown: Shown) -> Answer:
     return Answer(shown=shown, query=query, flat=flat)
 
 
-def _tell_how_to_go_on(facts: Mapping[str, Any], endpoints: Endpoints, data_dir: Path, *, running: bool) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Calling:
+    """How a person calls the command line towards the demo."""
+
+    program: str
+    data_dir: Path
+    environ: Mapping[str, str]
+
+    def line(self, command: str, what: str = "") -> str:
+        is_default = self.data_dir == demo_data_dir(self.environ).resolve()
+        whole = f"{self.program} {command}" + ("" if is_default else f" --data-dir {self.data_dir}")
+        return f"  {whole:<60}  {what}".rstrip()
+
+
+def _tell_how_to_go_on(facts: Mapping[str, Any], endpoints: Endpoints, calling: Calling, *, running: bool) -> None:
     console = out()
     console.print()
     console.print("How long it took:")
@@ -267,12 +282,13 @@ def _tell_how_to_go_on(facts: Mapping[str, Any], endpoints: Endpoints, data_dir:
     )
     console.print()
     if not running:
-        console.print(f"Kura is stopped. Go on with it: kura up --data-dir {data_dir}")
+        console.print("Kura is stopped. Go on with what it holds:")
+        console.print(f"  {calling.program} up --data-dir {calling.data_dir}")
         return
-    console.print(f"Kura keeps running at {endpoints.http} (data in {data_dir}). Go on:")
+    console.print(f"Kura keeps running; open {endpoints.http} in a browser, or go on here:")
     for shown in REPORTS:
-        console.print(f"  {shown.command}")
-    console.print("  kura tags                                    label keys and their values")
-    console.print("  kura uploads                                 what was taken in")
-    console.print(f"  kura down --data-dir {data_dir}    stop it")
-    console.print("  kura up                                      start one for your own clusters")
+        console.print(calling.line(shown.command, shown.title))
+    console.print(calling.line("tags", "label keys and their values"))
+    console.print(calling.line("uploads", "what was taken in"))
+    console.print(calling.line("down", "stop it"))
+    console.print(f"  {calling.program} up starts one for your own clusters.")
