@@ -186,37 +186,44 @@ def labels_as_json(chunk: pa.Table, layout: Layout, labels: LabelTexts) -> pa.Ta
 
 def _parse(block: Block, layout: Layout, dropped: Counter[str], cells: Counter[str]) -> pa.Table:
     """The block as text, date and label cells dictionary encoded, numbers as float64 with null for empty cells."""
-    short: list[str] = []
+    _check_utf8(block)
+    table, lengths = _parse_rows(block.text, block, layout, cells)
+    dropped[ROW_TOO_LONG] += lengths.too_long
+    if not lengths.filled:
+        return table
+    filled, _ = _parse_rows("\n".join(lengths.filled).encode(), block, layout, cells)
+    return pa.concat_tables([table, filled]).unify_dictionaries().combine_chunks()
 
-    def on_other_length(row: arrow_csv.InvalidRow) -> str:
+
+class _Lengths:
+    """Rows that have not as many fields as the header: too long ones are counted, short ones filled up."""
+
+    def __init__(self) -> None:
+        self.too_long = 0
+        self.filled: list[str] = []
+
+    def __call__(self, row: arrow_csv.InvalidRow) -> str:
         if row.actual_columns > row.expected_columns:
-            dropped[ROW_TOO_LONG] += 1
+            self.too_long += 1
         else:
-            short.append(row.text + "," * (row.expected_columns - row.actual_columns))
+            self.filled.append(row.text + "," * (row.expected_columns - row.actual_columns))
         return "skip"
 
-    def parse(text: bytes) -> pa.Table:
-        try:
-            return _read_csv(text, layout, on_other_length, numbers=pa.float64())
-        except pa.ArrowInvalid:  # a cell that is no number, or text that is not UTF-8
-            dropped.pop(ROW_TOO_LONG, None)
-            short.clear()
-        try:
-            text_table = _read_csv(text, layout, on_other_length, numbers=pa.string())
-        except pa.ArrowInvalid as error:
-            raise _unreadable(block, error) from error
-        return _with_lenient_numbers(text_table, layout, cells)
 
-    table = parse(block.text)
-    if short:
-        filled, short = short, []
-        table = pa.concat_tables([table, parse("\n".join(filled).encode())]).unify_dictionaries().combine_chunks()
-    return table
+def _parse_rows(text: bytes, block: Block, layout: Layout, cells: Counter[str]) -> tuple[pa.Table, _Lengths]:
+    lengths = _Lengths()
+    try:
+        return _read_csv(text, layout, lengths, numbers=pa.float64()), lengths
+    except pa.ArrowInvalid:  # a cell that is no number
+        lengths = _Lengths()
+    try:
+        table = _read_csv(text, layout, lengths, numbers=pa.string())
+    except pa.ArrowInvalid as error:
+        raise FileRefused(f"the rows from line {block.first_line} on cannot be read: {error}") from error
+    return _with_lenient_numbers(table, layout, cells), lengths
 
 
-def _read_csv(
-    text: bytes, layout: Layout, on_other_length: Callable[[arrow_csv.InvalidRow], str], *, numbers: pa.DataType
-) -> pa.Table:
+def _read_csv(text: bytes, layout: Layout, lengths: _Lengths, *, numbers: pa.DataType) -> pa.Table:
     kinds = layout.report_type.kinds
     types = {
         name: numbers if layout.report_type.is_number(name) else TEXT for name in layout.header.stored if name in kinds
@@ -227,8 +234,10 @@ def _read_csv(
         read_options=arrow_csv.ReadOptions(
             column_names=layout.header.stored, use_threads=False, block_size=len(text) + 1
         ),
-        parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=on_other_length),
-        convert_options=arrow_csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=False),
+        parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=lengths),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=types, null_values=[""], strings_can_be_null=False, check_utf8=False
+        ),
     )
 
 
@@ -255,13 +264,14 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _unreadable(block: Block, error: Exception) -> FileRefused:
+def _check_utf8(block: Block) -> None:
+    if block.text.isascii():
+        return
     try:
         block.text.decode("utf-8")
-    except UnicodeDecodeError as not_utf8:
-        line = block.first_line + block.text.count(b"\n", 0, not_utf8.start)
-        return FileRefused(f"line {line}: the text is not UTF-8")
-    return FileRefused(f"the rows from line {block.first_line} on cannot be read as CSV: {error}")
+    except UnicodeDecodeError as error:
+        line = block.first_line + block.text.count(b"\n", 0, error.start)
+        raise FileRefused(f"line {line}: the text is not UTF-8") from error
 
 
 # ── times ────────────────────────────────────────────────────────────────────────────────────────────────────────────
