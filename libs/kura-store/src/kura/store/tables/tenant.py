@@ -695,8 +695,10 @@ COST_MODEL_RATE: Final = Table(
 RATES_TO_USAGE: Final = _partitioned(
     "rates_to_usage",
     "uuid",
-    Column("rate_id", UUID(as_uuid=True), ForeignKey(f"{PLACEHOLDER}.cost_model_rate.uuid", ondelete="SET NULL")),
-    _cost_model(nullable=True),
+    # Lines explain cost rows and live as long as those: no foreign keys to rates and models.
+    Column("rate_id", UUID(as_uuid=True)),
+    Column("cost_model_id", UUID(as_uuid=True)),
+    Column("price_list_id", UUID(as_uuid=True)),
     _report_period(index=True),
     _provider("source_uuid"),
     *_names("namespace", "node"),
@@ -707,10 +709,13 @@ RATES_TO_USAGE: Final = _partitioned(
     *_documents("pod_labels", "volume_labels", "all_labels"),
     Column("label_hash", String(64)),
     Column("custom_name", String(50)),
+    Column("metric", String(100)),
     Column("metric_type", String(20)),
+    Column("tag_key", String(253)),
+    Column("tag_value", Text),
     Column("cost_model_rate_type", Text),
     Column("monthly_cost_type", Text),
-    *_measures("calculated_cost", "distributed_cost"),
+    *_measures("unit_rate", "quantity", "calculated_cost", "pool_cost", "share", "distributed_cost"),
     _cost_category(),
     *_measures(*NODE_MEASURES, "cluster_capacity_cpu_core_hours", "cluster_capacity_memory_gigabyte_hours"),
 )
