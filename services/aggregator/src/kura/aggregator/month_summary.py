@@ -1,4 +1,8 @@
-"""The daily summary folded by month, which answers reports on whole months by any key or label."""
+"""The daily summary folded by month, which answers reports on whole months by any key or label.
+
+Folding reads the whole month, so it is a transaction of its own after the days have become visible: until it is
+committed, questions about the month are answered with the totals from before the run.
+"""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from kura.store.database import Database
 from kura.store.objects import ObjectStore
 from kura.store.partitions import ensure_partitions
 
-STEPS = ("facts", "read", "compute", "partitions", "write_summary", "write_tables", "commit")
+STEPS = ("facts", "read", "compute", "partitions", "write_summary", "write_tables", "commit", "fold_month")
 
 LABEL_FAN_OUTS = Counter(
     "kura_label_fan_outs_total",
@@ -129,16 +129,25 @@ def summarise_openshift(
                     writer.copy_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days, rows=rows_to_write)
                 else:
                     writer.fill_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days)
-                month_summary.fold_month(tx, provider_uuid=run.provider_uuid, month=run.month)
                 write_tables(tx, engine, run=run, resources=resources, facts=facts, results=results)
                 objects.add(results.summary_rows.to_reader())
                 step_ended("write_tables", rows_read, written)
 
-                if run.fence is not None:
-                    tx.assert_held(lease_name=run.fence.lease_name, token=run.fence.token)
+                assert_held(tx, run.fence)
             objects.publish()
             step_ended("commit", rows_read, written)
+
+    with Transaction.of_tenant(resources.database, run.schema) as tx:
+        month_summary.fold_month(tx, provider_uuid=run.provider_uuid, month=run.month)
+        assert_held(tx, run.fence)
+    step_ended("fold_month", rows_read, written)
     return Outcome(rows_read=rows_read, rows_written=written)
+
+
+def assert_held(tx: Transaction, fence: Fence | None) -> None:
+    """Raise LeaseLost if the lease of the run has moved on; the last statement of every transaction that writes."""
+    if fence is not None:
+        tx.assert_held(lease_name=fence.lease_name, token=fence.token)
 
 
 def open_line_items(engine: Engine, objects: ObjectStore, run: SummaryRun, facts: Facts) -> reading.LineItems:
