@@ -1,3 +1,2 @@
 """Fixtures of the tests of the whole product (see kura.testing)."""
 
-pytest_plugins = ["kura.testing.fixtures"]

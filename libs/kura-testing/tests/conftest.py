@@ -1,3 +1,0 @@
-"""Fixtures of all tests (see kura.testing)."""
-
-pytest_plugins = ["kura.testing.fixtures"]
