@@ -455,7 +455,7 @@ def report(
     flat = flatten(answer, by_date=by_date)
     if not by_date:
         flat = ordered(flat, request.order_by)
-    if not any(any(amounts) for _, amounts in flat.rows) and not any(flat.total):
+    if flat.is_empty:
         say("The report is empty: there is no data for this time and these filters.")
         say("  → `kura uploads` shows what has been taken in; --days 90 looks further back.")
         return

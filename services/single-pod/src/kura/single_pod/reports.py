@@ -24,6 +24,8 @@ REPORTS = {
 MEASURES = {
     "usage": "usage",
     "request": "request",
+    "request_cpu": "CPU request",
+    "request_memory": "memory request",
     "limit": "limit",
     "capacity": "capacity",
     "data_transfer_in": "data in",
@@ -129,6 +131,11 @@ class FlatReport:
     rows: Sequence[tuple[tuple[str, ...], tuple[float | None, ...]]]
     total: tuple[float | None, ...]
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was measured; a measured nought is something."""
+        return all(amount is None for _, amounts in self.rows for amount in amounts)
+
 
 @dataclass
 class _Collected:
@@ -200,13 +207,18 @@ def _leaves(
 
 
 def _amounts(row: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
-    for name in MEASURES:
-        inner = row.get(name)
+    """Name, value and units of what a row measures."""
+    request = row.get("request")
+    request = request if isinstance(request, Mapping) else {}
+    cost = row.get("cost")
+    cost = cost if isinstance(cost, Mapping) else {}
+    found = {
+        **{name: row.get(name) for name in MEASURES},
+        "request_cpu": request.get("cpu"),
+        "request_memory": request.get("memory"),
+        "cost": cost.get("total"),
+        "distributed": cost.get("distributed"),
+    }
+    for name, inner in found.items():
         if isinstance(inner, Mapping) and isinstance(inner.get("value"), (int, float)):
             yield name, float(inner["value"]), str(inner.get("units") or "")
-    cost = row.get("cost")
-    if isinstance(cost, Mapping):
-        for name, member in (("cost", "total"), ("distributed", "distributed")):
-            inner = cost.get(member)
-            if isinstance(inner, Mapping) and isinstance(inner.get("value"), (int, float)):
-                yield name, float(inner["value"]), str(inner.get("units") or "")
