@@ -65,5 +65,5 @@ def test_a_killed_kura_ends_with_the_same_tables(
         uploads = kura.wait(request_ids, seconds=180)
         assert [upload["state"] for upload in uploads] == ["done"] * len(payloads)
         assert digest_of(kura.database_url, schema).differences(undisturbed) == []
-        running = kura.query("select id from public.task where state = 'running' and leased_until < now()")
+        running = kura.query("select id from public.task where state = 'running' and lease_expires_at < now()")
         assert running == []

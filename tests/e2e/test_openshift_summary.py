@@ -34,8 +34,8 @@ def around_the_last_month_end() -> tuple[datetime, datetime]:
 
 
 def recent_days_of_one_month() -> tuple[datetime, datetime]:
-    """Three full days in one month, none of them today."""
-    end = days_ago(0)
+    """Three full days in one month; the generator goes on to the present hour when they end today."""
+    end = days_ago(1)
     if end.day <= 3:
         end = end.replace(day=1)
     return end - timedelta(days=3), end

@@ -254,22 +254,20 @@ def _effective_usage(row: Row) -> None:
 
 
 def _normalise_gpu(row: Row) -> None:
-    """§5.7."""
+    """§5.7; whole GPUs, those without a profile, keep what was sent apart from the names."""
     if row["gpu_vendor_name"] == "nvidia_com_gpu":
         row["gpu_vendor_name"] = "nvidia"
     model = re.sub(r"[^A-Za-z0-9]+", " ", str(row["gpu_model_name"])).strip()
     row["gpu_model_name"] = model
 
+    row["gpu_max_slices"] = _nullable_integer(row["gpu_max_slices"])
     row["mig_slice_count"] = row["mig_memory_capacity_mib"] = None
-    profile = row["mig_profile"]
-    if profile:
-        parts = re.fullmatch(r"(\d+)g\.(\d+)gb(\+.*)?", str(profile).strip().lower())
-        if parts:
-            row["mig_slice_count"] = float(parts[1])
-            row["mig_memory_capacity_mib"] = float(int(parts[2]) * 1024)
-
-    given = row["gpu_max_slices"]
-    row["gpu_max_slices"] = _nullable_integer(given)
+    if not row["mig_profile"]:
+        return
+    parts = re.fullmatch(r"(\d+)g\.(\d+)gb(\+.*)?", str(row["mig_profile"]).strip().lower())
+    if parts:
+        row["mig_slice_count"] = float(parts[1])
+        row["mig_memory_capacity_mib"] = float(int(parts[2]) * 1024)
     if row["gpu_max_slices"] is None:
         row["gpu_max_slices"] = _slices_of_model(model.upper())
     if row["gpu_max_slices"] is None:

@@ -21,7 +21,7 @@ _TABLES = text("""
     where n.nspname = :schema
       and c.relkind in ('r', 'p')
       and not c.relispartition
-      and (c.relname like 'reporting\\_%' or c.relname in ('rates_to_usage', 'partitioned_tables'))
+      and (c.relname like 'reporting\\_%' or c.relname = 'rates_to_usage')
       and c.relname <> 'reporting_tenant_api_provider'
     order by c.relname
 """)
