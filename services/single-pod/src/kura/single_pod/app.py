@@ -150,8 +150,8 @@ def announce(endpoints: Endpoints, data_dir: Path, *, seconds: float) -> None:
 
 
 def _load() -> None:
-    """Import what takes long while the database starts."""
-    with contextlib.suppress(ImportError):
+    """Import what takes long while the database starts. What goes wrong is told where it is imported again."""
+    with contextlib.suppress(Exception):
         import kura.single_pod.runtime  # noqa: F401
 
 
