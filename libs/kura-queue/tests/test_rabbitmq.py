@@ -65,7 +65,7 @@ class TestMessages:
         ],
         ids=["undecodable", "unknown type", "unknown major version", "rubbish"],
     )
-    async def test_garbage_is_dead_lettered_and_its_neighbours_go_on(self, bench: QueueBench, message):
+    async def test_F11_garbage_is_dead_lettered_and_its_neighbours_go_on(self, bench: QueueBench, message):
         async with bench.worker({PAYLOAD: nothing}):
             async with channel_of(bench.node.relay_url) as channel:
                 exchange = await channel.get_exchange(TASKS)
@@ -156,12 +156,12 @@ class TestLongTasks:
 
 
 class TestAccounts:
-    async def test_guest_is_unknown(self, rabbitmq: RabbitMQ):
+    async def test_S49_guest_is_unknown(self, rabbitmq: RabbitMQ):
         for vhost in (VHOST, "%2f"):
             with pytest.raises(BrokerUnavailable):
                 await connect(f"amqp://guest:guest@127.0.0.1:{rabbitmq.port}/{vhost}", name="stranger")
 
-    async def test_a_worker_may_declare_and_publish_nothing(self, bench: QueueBench):
+    async def test_S49_a_worker_may_declare_and_publish_nothing(self, bench: QueueBench):
         refused = aio_pika.exceptions.ChannelClosed
         async with channel_of(bench.node.worker_url) as channel:
             with pytest.raises(refused, match="ACCESS_REFUSED"):
@@ -171,7 +171,7 @@ class TestAccounts:
             with pytest.raises(refused, match="ACCESS_REFUSED"):
                 await exchange.publish(aio_pika.Message(b"{}"), routing_key="default")
 
-    async def test_a_worker_may_not_read_dead_letters_nor_the_queues_of_others(self, bench: QueueBench):
+    async def test_S49_a_worker_may_not_read_dead_letters_nor_the_queues_of_others(self, bench: QueueBench):
         summaries = Account(password="x" * 20, rights=worker_rights(["summary"]))
         bench.node.add_account("kura-summary", summaries)
         for account, queue, allowed in (
@@ -187,7 +187,7 @@ class TestAccounts:
                     with pytest.raises(aio_pika.exceptions.ChannelClosed, match="ACCESS_REFUSED"):
                         await consumed
 
-    async def test_there_is_no_management_port(self, rabbitmq: RabbitMQ):
+    async def test_S49_there_is_no_management_port(self, rabbitmq: RabbitMQ):
         status = await asyncio.to_thread(rabbitmq.control, "status")
         assert f"Interface: 127.0.0.1, port: {rabbitmq.port}, protocol: amqp" in status
         assert "15672" not in status

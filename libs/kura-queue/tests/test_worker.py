@@ -177,7 +177,7 @@ class TestFailures:
         assert (task.state, task.attempt) == ("succeeded", 3)
         assert handler.attempts == [1, 2, 3]
 
-    async def test_a_failure_that_never_passes_ends_at_the_cap_with_its_reason(self, bench: QueueBench, quick):
+    async def test_F13_a_failure_that_never_passes_ends_at_the_cap_with_its_reason(self, bench: QueueBench, quick):
         handler = Seen(*[Unavailable("the store is away")] * 50)
         async with bench.worker({PAYLOAD: handler}):
             task = await bench.ended(await bench.ask(PAYLOAD(upload_id=7)))
@@ -216,7 +216,7 @@ class TestFailures:
             task = await bench.ended(task_id)
         assert task.state == "succeeded"
 
-    async def test_a_task_no_worker_knows_is_dead_and_its_neighbours_go_on(self, bench: QueueBench):
+    async def test_F11_a_task_no_worker_knows_is_dead_and_its_neighbours_go_on(self, bench: QueueBench):
         async with bench.worker({PAYLOAD: Seen()}):
             unknown = await bench.ask(pb.EnsurePartitions())
             known = await bench.ask(PAYLOAD(upload_id=7))

@@ -113,7 +113,7 @@ async def test_an_unforeseen_error_is_answered_without_its_details():
         assert "secret" not in str(raised.value)
 
 
-async def test_a_call_without_deadline_gets_the_default_of_the_server():
+async def test_S48_a_call_without_deadline_gets_the_default_of_the_server():
     async with serving(deadlines={"GetRun": 0.2, "StartRun": 0.2}) as (server, _):
         async with aio.insecure_channel(server.address) as channel:
             stub = aggregator_pb2_grpc.AggregatorServiceStub(channel)
@@ -130,7 +130,7 @@ async def test_a_client_without_deadline_gets_the_default_of_the_channel():
             await get(server.address, "slow", deadlines={"kura.aggregator.v1.AggregatorService/GetRun": 0.2})
 
 
-async def test_a_call_without_or_with_another_secret_is_refused():
+async def test_S48_a_call_without_or_with_another_secret_is_refused():
     async with serving(SECRET) as (server, aggregator):
         for stranger in (OPEN, Security(token="another-secret-of-another")):
             with pytest.raises(Unauthorised):
@@ -139,7 +139,7 @@ async def test_a_call_without_or_with_another_secret_is_refused():
         assert await get(server.address, "a", SECRET) == "a"
 
 
-async def test_an_oversize_message_is_refused():
+async def test_S48_an_oversize_message_is_refused():
     async with serving(max_message_bytes=1000) as (server, _):
         with pytest.raises(KuraError):
             await get(server.address, "x" * 2000)
@@ -154,7 +154,7 @@ async def test_health_is_served_without_a_secret_and_ends_with_the_server():
 
 
 @pytest.mark.parametrize("development", [True, False])
-async def test_reflection_exists_only_in_development(development: bool):
+async def test_S47_reflection_exists_only_in_development(development: bool):
     async with serving(development=development) as (server, _), aio.insecure_channel(server.address) as channel:
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
 

@@ -57,7 +57,8 @@ class EmbeddedFeed:
             if claim is not None:
                 return claim
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), idle_seconds)
+                async with asyncio.timeout(idle_seconds):
+                    await self._woken.wait()
         return None
 
     def _claim(self, connection: Connection) -> tuple[Claim | None, float]:

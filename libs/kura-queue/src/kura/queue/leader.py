@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from prometheus_client import Gauge
 
 from kura.core.errors import KuraError
 from kura.core.telemetry import get_logger
+from kura.queue.cancelling import end
 from kura.queue.clock import between
 from kura.queue.transport import Books
 from kura.store import leases
@@ -73,9 +75,7 @@ class Leader:
         except KuraError as error:
             log.error("term_failed", lease=self.lease, code=error.code, error=str(error), exc_info=error)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(*tasks)
             LEADING.labels(self._name).set(0)
             try:
                 await self._books.call(lambda c: leases.release(c, self.lease, token=token))
@@ -101,7 +101,6 @@ class Leader:
                 log.warning("lease_not_renewed", lease=self.lease, error=f"{type(error).__name__}: {error}")
 
     async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()

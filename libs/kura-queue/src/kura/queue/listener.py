@@ -61,7 +61,8 @@ class Listener:
             self._wake()
             while True:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(readable.wait(), CHECK_SECONDS)
+                    async with asyncio.timeout(CHECK_SECONDS):
+                        await readable.wait()
                 if not readable.is_set():
                     await asyncio.to_thread(ping, connection)
                 readable.clear()

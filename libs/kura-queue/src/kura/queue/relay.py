@@ -18,6 +18,7 @@ from sqlalchemy import Connection, select, tuple_, update
 from kura.core.errors import BrokerUnavailable, KuraError
 from kura.core.telemetry import get_logger
 from kura.queue import metrics, states
+from kura.queue.cancelling import end
 from kura.queue.clock import between, now, seconds_since
 from kura.queue.leader import Leader
 from kura.queue.listener import Listener
@@ -89,8 +90,7 @@ class Relay:
         try:
             await self._leader.run()
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            await end(listening)
             self._books.close()
 
     async def stop(self) -> None:
@@ -127,10 +127,10 @@ class Relay:
                     self._woken.clear()
                     if await self._publish_batch(exchanges) < BATCH:
                         with contextlib.suppress(TimeoutError):
-                            await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
+                            async with asyncio.timeout(POLL_SECONDS):
+                                await self._woken.wait()
             finally:
-                looking.cancel()
-                await asyncio.gather(looking, return_exceptions=True)
+                await end(looking)
         raise BrokerUnavailable("the connection was closed")
 
     async def _publish_batch(self, exchanges: Mapping[str, AbstractExchange]) -> int:

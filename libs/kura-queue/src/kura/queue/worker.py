@@ -19,6 +19,7 @@ from kura.core.errors import Deadline, KuraError, LeaseBusy, LeaseLost, TooManyR
 from kura.core.metrics import ERRORS
 from kura.core.telemetry import bound, get_logger, span
 from kura.queue import metrics, states
+from kura.queue.cancelling import end
 from kura.queue.clock import between
 from kura.queue.context import Context, Fence, Handler, Handlers
 from kura.queue.queues import queue_checked
@@ -115,9 +116,7 @@ class Worker(Generic[Tools]):
             for slot in slots:
                 slot.result()
         finally:
-            for task in (connected, *slots):
-                task.cancel()
-            await asyncio.gather(connected, *slots, return_exceptions=True)
+            await end(connected, *slots)
             self._books.close()
             self._finished.set()
 
@@ -242,9 +241,7 @@ class Worker(Generic[Tools]):
                 beating.result()
             raise Deadline(f"not finished in {timeout_seconds:g} seconds")
         finally:
-            for task in (working, beating):
-                task.cancel()
-            await asyncio.gather(working, beating, return_exceptions=True)
+            await end(working, beating)
 
     async def _beat(self, context: Context[Tools], feed: Feed) -> None:
         """Renew the claim and the named leases; ends with ClaimLost or LeaseLost when one is gone."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from croniter import CroniterError, croniter
 from google.protobuf.message import Message
 from prometheus_client import Counter
-from sqlalchemy import Connection, null, select, update
+from sqlalchemy import Connection, delete, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kura.core.errors import BadRequest, KuraError, NotFound
@@ -31,6 +31,7 @@ log = get_logger(__name__)
 
 LOOK_SECONDS: Final = 5.0
 """Longest time until a changed schedule is noticed."""
+RUNS_KEPT: Final = timedelta(days=90)
 
 TICKS = Counter("kura_schedule_ticks_total", "Periods whose task was queued.", ["schedule"])
 MISSED = Counter(
@@ -278,6 +279,8 @@ def _run_period(connection: Connection, name: str, scheduled_for: datetime) -> b
     run = (SCHEDULED_TASK_RUN.c.name == name) & (SCHEDULED_TASK_RUN.c.scheduled_for == scheduled_for)
     connection.execute(update(SCHEDULED_TASK_RUN).where(run).values(task_id=task_id))
     connection.execute(update(SCHEDULED_TASK).where(SCHEDULED_TASK.c.name == name).values(last_run=scheduled_for))
+    old = (SCHEDULED_TASK_RUN.c.name == name) & (SCHEDULED_TASK_RUN.c.scheduled_for < scheduled_for - RUNS_KEPT)
+    connection.execute(delete(SCHEDULED_TASK_RUN).where(old))
     TICKS.labels(name).inc()
     log.info("schedule_ran", schedule=name, scheduled_for=scheduled_for, task_id=str(task_id))
     return True
