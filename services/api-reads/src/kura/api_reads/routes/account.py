@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from grpc import StatusCode
@@ -15,8 +16,8 @@ from kura.api_reads.access import require
 from kura.api_reads.endpoints import Described, Endpoint, Freshness, Question
 from kura.api_reads.facts import read_facts
 from kura.api_reads.links import links_between
-from kura.api_reads.metrics_list import METRICS, SOURCE_CODE
 from kura.api_reads.reports.reporting import DEFAULT_RETENTION_MONTHS
+from kura.core.cost_metrics import COST_METRICS, SOURCE_TYPE_NAMES
 from kura.core.currencies import CURRENCIES
 from kura.core.errors import NotFound, ParameterErrors
 from kura.core.http import API_PREFIX
@@ -185,7 +186,8 @@ def cost_types(connection: Connection, question: Question) -> Any:
 
 def metrics(connection: Connection, question: Question) -> Any:
     code = _text(question, "source_type")
-    return listed(METRICS if code is None or code.upper() == SOURCE_CODE else (), question)
+    items = [{"source_type": SOURCE_TYPE_NAMES["OCP"], **asdict(metric)} for metric in COST_METRICS.values()]
+    return listed(items if code is None or code.upper() == "OCP" else (), question)
 
 
 def user_access(connection: Connection, question: Question) -> Any:
