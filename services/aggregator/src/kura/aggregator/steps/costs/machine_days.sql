@@ -1,0 +1,8 @@
+SELECT
+    CAST(interval_start AS DATE) AS usage_start,
+    vm_name,
+    sum(vm_uptime_total_seconds) / 3600 AS hours,
+    max(vm_cpu_request_cores) AS cores
+FROM vm_usage_hourly
+WHERE interval_start >= $start AND interval_start < $after
+GROUP BY CAST(interval_start AS DATE), vm_name
