@@ -16,7 +16,8 @@ from kura.queue.outbox import enqueue
 from kura.rpc.tasks.v1 import tasks_pb2
 from kura.store.tables.shared import INGESTED_FILE_DAY, TASK
 from kura.testing.archives import report_row
-from kura.workers.handlers import ingest
+from kura.workers import store
+from kura.workers.handlers import ingest, report_files
 
 
 def growing() -> list[bytes]:
@@ -49,7 +50,7 @@ async def test_four_growing_uploads_at_once_leave_the_largest(house):
 
     assert len(visible[("pod_usage", DAY)]) == 24
     assert usages(visible) == {24.0}
-    assert {row.state for row in house.rows(select(ingest.store.UPLOAD))} == {"done"}
+    assert {row.state for row in house.rows(select(store.UPLOAD))} == {"done"}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -106,7 +107,7 @@ async def test_archives_of_one_manifest_may_come_all_at_once_and_twice(house):
     visible = await take_in_all(house, contents, slots=4)
 
     assert len(visible[("pod_usage", DAY)]) == 24
-    assert {row.state for row in house.rows(select(ingest.store.UPLOAD))} == {"done"}
+    assert {row.state for row in house.rows(select(store.UPLOAD))} == {"done"}
     assert house.one(select(func.count()).select_from(INGESTED_FILE_DAY)) == 3
 
 
@@ -123,7 +124,7 @@ async def test_every_task_delivered_three_times_shuffled_changes_nothing(house):
     assert house.visible() == clean
 
 
-POINTS = ["register_manifest", "begin_file", "finish_file", "add_tag_keys", "missing_files", "open_ranges"]
+POINTS = ["register_manifest", "begin_files", "finish_file", "add_tag_keys", "missing_files", "open_ranges"]
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -131,14 +132,14 @@ async def test_a_worker_that_dies_at_any_point_leaves_work_that_another_one_fini
     house.add_source()
     content = payload({"pods.csv": pods(DAY), "nodes.csv": [report_row("node_labels", at(DAY), node="n1")]})
     upload_id = house.upload(content)
-    original = getattr(ingest.store, point)
+    original = getattr(store, point)
 
     def dies_once(*args: Any, **kwargs: Any) -> Any:
         original(*args, **kwargs)
-        monkeypatch.setattr(ingest.store, point, original)
+        monkeypatch.setattr(store, point, original)
         raise RuntimeError("killed here")
 
-    monkeypatch.setattr(ingest.store, point, dies_once)
+    monkeypatch.setattr(store, point, dies_once)
     await house.work_until_no_task_waits()
 
     upload = house.upload_row(upload_id)
@@ -151,7 +152,7 @@ async def test_a_worker_that_dies_at_any_point_leaves_work_that_another_one_fini
 async def test_a_worker_whose_task_moved_on_cannot_write(house, monkeypatch):
     house.add_source()
     upload_id = house.upload(payload({"pods.csv": pods(DAY)}))
-    original = ingest._write_objects
+    original = report_files._write_objects
 
     def slow(*args: Any) -> Any:
         written = original(*args)
@@ -159,7 +160,7 @@ async def test_a_worker_whose_task_moved_on_cannot_write(house, monkeypatch):
             c.execute(update(TASK).where(TASK.c.state == "running").values(lease_token=TASK.c.lease_token + 1))
         return written
 
-    monkeypatch.setattr(ingest, "_write_objects", slow)
+    monkeypatch.setattr(report_files, "_write_objects", slow)
     async with house.bench.worker(
         {tasks_pb2.IngestPayload: ingest.ingest_payload}, queues=("default",), tools=house.tools, lease_seconds=10
     ):
@@ -171,14 +172,14 @@ async def test_a_worker_whose_task_moved_on_cannot_write(house, monkeypatch):
 
 async def test_a_source_deleted_while_its_payload_is_taken_in_gets_no_rows(house, monkeypatch):
     house.add_source()
-    original = ingest._write_objects
+    original = report_files._write_objects
 
     def deleted_meanwhile(*args: Any) -> Any:
         written = original(*args)
         house.execute("update api_sources set pending_delete = true")
         return written
 
-    monkeypatch.setattr(ingest, "_write_objects", deleted_meanwhile)
+    monkeypatch.setattr(report_files, "_write_objects", deleted_meanwhile)
     upload = await house.take_in(payload({"pods.csv": pods(DAY)}))
 
     assert (upload.state, upload.reason_code) == ("failed", "source_gone")

@@ -8,6 +8,7 @@ with open_tools(objects=…, aggregator=…, settings=…) as tools:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -49,6 +50,9 @@ HANDLERS: Final[Handlers] = {
 }
 """What carries out which task."""
 
+FILES_AT_ONCE: Final = 3
+OBJECTS_AT_ONCE: Final = 8
+
 
 @contextmanager
 def open_tools(*, objects: ObjectStore, aggregator: Aggregator, settings: IngestSettings) -> Iterator[Tools]:
@@ -58,6 +62,8 @@ def open_tools(*, objects: ObjectStore, aggregator: Aggregator, settings: Ingest
         Converter(
             directory, threads=settings.threads, engine_memory_bytes=settings.convert_memory_mib * 2**20
         ) as converter,
+        ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="file") as file_threads,
+        ThreadPoolExecutor(OBJECTS_AT_ONCE, thread_name_prefix="object") as object_threads,
     ):
         yield Tools(
             objects=objects,
@@ -65,6 +71,8 @@ def open_tools(*, objects: ObjectStore, aggregator: Aggregator, settings: Ingest
             converter=converter,
             settings=settings,
             work_directory=directory,
+            file_threads=file_threads,
+            object_threads=object_threads,
             operator_releases=_read_releases(settings.operator_releases),
         )
 

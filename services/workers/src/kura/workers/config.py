@@ -11,13 +11,11 @@ from kura.core.config import (
     DatabaseSettings,
     GrpcIdentitySettings,
     ObjectStoreSettings,
+    RetentionSettings,
     ServiceSettings,
     SettingsGroup,
     setting,
 )
-
-DEFAULT_RETAIN_MONTHS = 4
-"""Built-in retention. Any other value of the variable overrides the tenants' own setting."""
 
 
 def usable_cpus() -> int:
@@ -30,7 +28,7 @@ def usable_cpus() -> int:
         return available
 
 
-class IngestSettings(SettingsGroup):
+class IngestSettings(RetentionSettings):
     """How payloads are taken in and how long things are kept."""
 
     work_directory: Path = setting(
@@ -50,13 +48,6 @@ class IngestSettings(SettingsGroup):
     payload_limit_ratio: int = setting(
         100, "KURA_PAYLOAD_LIMIT_RATIO", "Largest growth when unpacked, looked at beyond 100 MiB.", ge=2
     )
-    retain_months: int = setting(
-        DEFAULT_RETAIN_MONTHS,
-        "RETAIN_NUM_MONTHS",
-        "Months of data that are kept. Another value than 4 overrides the setting of every tenant.",
-        ge=1,
-        le=120,
-    )
     keep_failed_days: float = setting(
         7.0, "KURA_KEEP_FAILED_DAYS", "Days a payload that failed or waits is kept for a look at it.", ge=0
     )
@@ -66,11 +57,6 @@ class IngestSettings(SettingsGroup):
     operator_releases: Path | None = setting(
         None, "KURA_OPERATOR_RELEASES", "JSON file that maps git commits of the metrics operator to release names."
     )
-
-    @property
-    def retain_override(self) -> int | None:
-        """Months for every tenant; None where each tenant has its own setting."""
-        return None if self.retain_months == DEFAULT_RETAIN_MONTHS else self.retain_months
 
     @property
     def threads(self) -> int:

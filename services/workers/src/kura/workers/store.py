@@ -290,16 +290,18 @@ class FileDay:
     daily_object: str
 
 
-def begin_file(connection: Connection, manifest_id: int, name: str, *, task_id: UUID) -> None:
-    connection.execute(
+def begin_files(connection: Connection, manifest_id: int, names: Iterable[str], *, task_id: UUID) -> int:
+    """Note that these files are being taken in, those that are not already; how many."""
+    begun = (
         update(MANIFEST_FILE)
         .where(
             MANIFEST_FILE.c.manifest_id == manifest_id,
-            MANIFEST_FILE.c.report_name == stored_report_name(name),
+            MANIFEST_FILE.c.report_name.in_([stored_report_name(name) for name in names]),
             MANIFEST_FILE.c.completed_datetime.is_(None),
         )
         .values(status=FILE_PROCESSING, failed_status=None, started_datetime=func.now(), task_id=task_id)
     )
+    return connection.execute(begun).rowcount
 
 
 def finish_file(

@@ -7,12 +7,10 @@ its days count. A retry finds what is done and does the rest. Source: ocp-payloa
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from sqlalchemy import Connection, func
 
@@ -20,38 +18,26 @@ from kura.core.days import Month
 from kura.core.errors import Cancelled, KuraError, ObjectMissing, PayloadRefused, TransientError
 from kura.core.telemetry import bound, get_logger, span
 from kura.rpc.tasks.v1 import tasks_pb2
-from kura.store.partitions import ensure_partitions
 from kura.store.sources import find_cluster_source, lock_cluster
-from kura.store.tables.tenant import DAILY_SUMMARY
 from kura.workers import metrics, store
+from kura.workers.handlers.report_files import (
+    ALREADY_INGESTED,
+    Archive,
+    FileResult,
+    copy_optimization_files,
+    ingest_files,
+)
 from kura.workers.handlers.tools import HandlerContext, Stop, in_own_thread
 from kura.workers.ocp.cells import DayWindow
-from kura.workers.ocp.convert import Converted
 from kura.workers.ocp.manifest import Manifest, mask_details, read_manifest
-from kura.workers.ocp.objects import FileDayObjects, SourcePlace, file_day_objects
+from kura.workers.ocp.objects import SourcePlace
 from kura.workers.ocp.payload import Limits, Payload, open_payload
-from kura.workers.ocp.refusal import FileRefused
 from kura.workers.store import SourceGone, StoredManifest, Upload
 
 log = get_logger(__name__)
 
-READ_BYTES = 2**20
 XL_FILES = 100  # a manifest with more files goes to the XL queues (tasks-and-queues §1.3)
 MOST_REASONS_SHOWN = 3
-ALREADY_INGESTED = "already_ingested"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileResult:
-    """What became of one file of the archive, as the upload's status tells it."""
-
-    name: str
-    state: str
-    report_type: str | None = None
-    rows: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    days: list[str] = field(default_factory=list)
-    reason: str | None = None
 
 
 async def ingest_payload(task: tasks_pb2.IngestPayload, ctx: HandlerContext) -> None:
@@ -99,13 +85,13 @@ def _take_in(upload: Upload, ctx: HandlerContext, stop: Stop) -> None:
             window = _window(upload, manifest, place, ctx)
             if window is None:
                 return
-            stored = _register(upload, manifest, place, ctx)  # §6.2
-            results = _copy_optimization_files(upload, payload, manifest, place, ctx)  # §2.3
-            for name in manifest.files:
-                if name in payload.members:
-                    stop.check()
-                    job = _FileJob(name=name, payload=payload, manifest=stored, place=place, window=window)
-                    results.append(_ingest_file(job, Path(directory), ctx, stop))  # §6.4–6.11
+            stored = _register(upload, manifest, payload, place, ctx)  # §6.2
+            results = copy_optimization_files(
+                payload, manifest, place, day=upload.accepted_at.date(), objects=ctx.tools.objects
+            )  # §2.3
+            archive = Archive(payload=payload, manifest=stored, place=place, window=window, directory=Path(directory))
+            names = [name for name in manifest.files if name in payload.members]
+            results += ingest_files(archive, names, ctx, stop)  # §6.4–6.11
             _finish(upload, stored, place, results, ctx)  # §6.12
     if not ctx.tools.settings.keep_done_hours and all(result.state == "done" for result in results):
         ctx.tools.objects.delete([upload.object_key])
@@ -184,155 +170,19 @@ def _window(upload: Upload, manifest: Manifest, place: SourcePlace, ctx: Handler
     return None
 
 
-def _register(upload: Upload, manifest: Manifest, place: SourcePlace, ctx: HandlerContext) -> StoredManifest:
+def _register(
+    upload: Upload, manifest: Manifest, payload: Payload, place: SourcePlace, ctx: HandlerContext
+) -> StoredManifest:
     with ctx.db.begin() as connection:
         store.hold_source(connection, place.provider_uuid)
         stored = store.register_manifest(connection, manifest, provider_uuid=place.provider_uuid, upload_id=upload.id)
         store.set_upload(connection, upload.id, manifest_id=stored.id)
-        if len(stored.done) < len(manifest.files):
+        names = [name for name in manifest.files if name in payload.members]
+        if store.begin_files(connection, stored.id, names, task_id=ctx.task_id):
             store.start_step(connection, [stored.id], "processing")
     if manifest.collected_nothing and manifest.collection_message:
         log.warning("operator_collected_nothing", message=mask_details(manifest.collection_message))
     return stored
-
-
-# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, kw_only=True)
-class _FileJob:
-    name: str
-    payload: Payload
-    manifest: StoredManifest
-    place: SourcePlace
-    window: DayWindow
-
-
-def _copy_optimization_files(
-    upload: Upload, payload: Payload, manifest: Manifest, place: SourcePlace, ctx: HandlerContext
-) -> list[FileResult]:
-    """Keep the files of the right-sizing service as they were sent. A failure here never stops the cost files."""
-    results = []
-    for name in manifest.resource_optimization_files:
-        if name not in payload.members or name in manifest.files:
-            continue
-        key = place.optimization_key(file_name=name, day=upload.accepted_at.date())
-        try:
-            with payload.open(name) as reader:
-                ctx.tools.objects.write(key, _chunks(reader), {"manifestid": str(manifest.uuid)})
-        except KuraError as error:
-            log.warning("optimization_file_not_kept", code=error.code, error=str(error))
-            results.append(
-                FileResult(name=name, state="skipped", report_type="resource_optimization", reason=str(error))
-            )
-        else:
-            results.append(FileResult(name=name, state="done", report_type="resource_optimization"))
-    return results
-
-
-def _ingest_file(job: _FileJob, directory: Path, ctx: HandlerContext, stop: Stop) -> FileResult:
-    if store.stored_report_name(job.name) in job.manifest.done:
-        return FileResult(name=job.name, state="done", reason=ALREADY_INGESTED)
-    with ctx.db.begin() as connection:
-        store.begin_file(connection, job.manifest.id, job.name, task_id=ctx.task_id)
-    ctx.progress(file=job.name)
-    with TemporaryDirectory(prefix="file-", dir=directory) as output, span("convert", file=job.name):
-        try:
-            with job.payload.open(job.name) as csv:
-                converted = ctx.tools.converter.convert(csv, Path(output), job.window, stop.check)
-        except FileRefused as refused:
-            with ctx.db.begin() as connection:
-                store.fail_file(connection, job.manifest.id, job.name)
-            log.warning("file_refused", file=job.name, reason=str(refused))
-            metrics.FILES.labels("refused").inc()
-            return FileResult(name=job.name, state="failed", reason=str(refused))
-        _count(converted)
-        objects = _write_objects(job, converted, ctx, stop)
-    days = [
-        store.FileDay(
-            report_type=converted.report_type.name,
-            day=part.day,
-            hours=0 if job.manifest.additive else job.manifest.hours_per_day.get(part.day) or part.distinct_hours,
-            rows=part.rows,
-            hourly_object=objects[part.day].hourly,
-            daily_object=objects[part.day].daily,
-        )
-        for part in converted.days
-        if converted.report_type is not None
-    ]
-    try:
-        _commit_file(job, converted, days, ctx)
-    except SourceGone:
-        ctx.tools.objects.delete(key for keys in objects.values() for key in (keys.hourly, keys.daily))
-        raise
-    return FileResult(
-        name=job.name,
-        state="done",
-        report_type=converted.report_type.name if converted.report_type else None,
-        rows=converted.rows,
-        dropped=dict(converted.dropped),
-        days=[day.day.isoformat() for day in days],
-        reason=converted.note,
-    )
-
-
-def _write_objects(job: _FileJob, converted: Converted, ctx: HandlerContext, stop: Stop) -> dict[date, FileDayObjects]:
-    """Store the Parquet files under their final names. Nothing reads them before their rows are committed."""
-    written: dict[date, FileDayObjects] = {}
-    for part in converted.days:
-        stop.check()
-        assert converted.report_type is not None
-        keys = file_day_objects(
-            job.place,
-            report_type=converted.report_type.name,
-            day=part.day,
-            manifest_id=job.manifest.id,
-            report_name=job.name,
-        )
-        facts = {
-            "manifestid": str(job.manifest.id),
-            "reportdatestart": part.day.isoformat(),
-            "reportnumhours": str(job.manifest.hours_per_day.get(part.day) or part.distinct_hours),
-        }
-        for key, path in ((keys.hourly, part.hourly), (keys.daily, part.daily)):
-            with path.open("rb") as file:
-                ctx.tools.objects.write(key, _chunks(file), facts)
-        written[part.day] = keys
-    return written
-
-
-def _commit_file(job: _FileJob, converted: Converted, days: list[store.FileDay], ctx: HandlerContext) -> None:
-    """One transaction: from here on the days of the file count."""
-    months = {Month.of(day.day) for day in days}
-    if months:
-        around = {month.plus(step) for month in months for step in (-1, 0, 1)}
-        with ctx.db.tenant(job.place.schema) as connection:
-            ensure_partitions(connection, job.place.schema, [DAILY_SUMMARY.name], months=around)
-    with ctx.db.tenant(job.place.schema) as connection:
-        source = store.hold_source(connection, job.place.provider_uuid)
-        report_type = converted.report_type.name if converted.report_type else None
-        if not store.finish_file(connection, job.manifest, job.name, report_type=report_type, days=days):
-            return
-        store.add_tag_keys(connection, store.unknown_tag_keys(connection, converted.tag_keys))
-        store.add_report_periods(connection, provider_uuid=job.place.provider_uuid, source=source, months=months)
-        ctx.assert_held(connection)
-
-
-def _chunks(reader: Any) -> Iterator[bytes]:
-    while chunk := reader.read(READ_BYTES):
-        yield chunk
-
-
-def _count(converted: Converted) -> None:
-    metrics.FILES.labels(converted.note or "done").inc()
-    name = converted.report_type.name if converted.report_type else "unknown"
-    metrics.ROWS.labels(name).inc(converted.rows)
-    for reason, rows in converted.dropped.items():
-        metrics.ROWS_DROPPED.labels(name, reason).inc(rows)
-    for reason, cells in converted.cells.items():
-        metrics.CELLS.labels(name, reason).inc(cells)
-    if converted.dropped:
-        log.warning("rows_dropped", report_type=name, **converted.dropped)
 
 
 # ── the end of an upload ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -35,6 +36,8 @@ class Tools:
     converter: Converter
     settings: IngestSettings
     work_directory: Path
+    file_threads: Executor  # small report files that are taken in at a time
+    object_threads: Executor  # objects that are written at a time
     operator_releases: Mapping[str, str] = field(default_factory=dict)
 
 
