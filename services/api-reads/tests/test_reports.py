@@ -207,7 +207,8 @@ async def test_ranked_groups_have_a_row_on_every_date_with_data(ask: Asker):
 
     by_date = {bucket["date"]: bucket["projects"] for bucket in answer["data"]}
     assert by_date["2024-06-15"] == []
-    assert [p["project"] for p in by_date["2024-06-18"]] == ["web", "db"]
+    assert [p["project"] for p in by_date["2024-06-18"]] == ["web", "db", "Others"]
+    assert total(by_date["2024-06-18"][2]["values"][0]) == 0.0
     filled = by_date["2024-06-18"][1]["values"][0]
     assert total(filled) == 0.0
     assert filled["clusters"] == ["alpha"]

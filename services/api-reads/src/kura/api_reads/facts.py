@@ -13,11 +13,13 @@ from sqlalchemy.types import Text
 
 from kura.api_reads.reports.plan import Rates
 from kura.core.currencies import SYSTEM_DEFAULT
+from kura.core.days import DayRange
 from kura.store.tables.shared import EXCHANGE_RATE_DICTIONARY
 from kura.store.tables.tenant import (
     COST_CATEGORY,
     COST_MODEL,
     COST_MODEL_MAP,
+    COST_SUMMARY,
     ENABLED_CURRENCY,
     ENABLED_TAG_KEYS,
     TENANT_SETTINGS,
@@ -36,6 +38,8 @@ class Facts:
     tag_keys: frozenset[str]
     source_currencies: Mapping[str, str]
     exchange: Mapping[str, Mapping[str, Any]]
+    days: DayRange | None
+    """First and last day that has OpenShift data."""
 
 
 def read_facts(connection: Connection, *, tag_keys: Sequence[str] = (), provider_type: str = "OCP") -> Facts:
@@ -52,10 +56,11 @@ def read_facts(connection: Connection, *, tag_keys: Sequence[str] = (), provider
     ).select_from(COST_MODEL_MAP.join(COST_MODEL, COST_MODEL.c.uuid == COST_MODEL_MAP.c.cost_model_id))
     exchange = select(cast(EXCHANGE_RATE_DICTIONARY.c.currency_exchange_dictionary, JSONB)).limit(1)
     settings = (TENANT_SETTINGS.c.currency, TENANT_SETTINGS.c.cost_type, TENANT_SETTINGS.c.data_retention_months)
+    days = [select(way(COST_SUMMARY.c.usage_start)).scalar_subquery() for way in (func.min, func.max)]
     asked: list[Any] = [select(column).limit(1).scalar_subquery() for column in settings]
     asked += [part.scalar_subquery() for part in (currencies, groups, known_keys, models, exchange)]
-    row: Any = connection.execute(select(*asked)).one()
-    currency, cost_type, months, enabled, cost_groups, keys, source_currencies, rates = row
+    row: Any = connection.execute(select(*asked, *days)).one()
+    currency, cost_type, months, enabled, cost_groups, keys, source_currencies, rates, first, last = row
     account_currency = currency or SYSTEM_DEFAULT
     return Facts(
         account_currency=account_currency,
@@ -66,6 +71,7 @@ def read_facts(connection: Connection, *, tag_keys: Sequence[str] = (), provider
         tag_keys=frozenset(keys or ()),
         source_currencies=source_currencies or {},
         exchange=rates or {},
+        days=DayRange(first, last) if first is not None else None,
     )
 
 

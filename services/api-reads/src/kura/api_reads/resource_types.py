@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from kura.api_reads.access import EVERYTHING, Limits, openshift_limits
 from kura.api_reads.links import links_between
-from kura.api_reads.reports.query import sources_on_cloud
+from kura.api_reads.reports.conditions import sources_on_cloud
 from kura.api_reads.reports.query_string import QueryString
 from kura.core.errors import ParameterErrors
 from kura.core.http import API_PREFIX

@@ -15,6 +15,7 @@ from kura.api_reads.access import Limits
 from kura.api_reads.facts import read_facts
 from kura.api_reads.links import links_between
 from kura.api_reads.reports import time_scope
+from kura.api_reads.reports.conditions import text_match
 from kura.api_reads.reports.parameters import (
     EVERYTHING,
     TIME_CHOICES,
@@ -38,7 +39,6 @@ from kura.api_reads.reports.parameters import (
     read_keys,
     read_single,
 )
-from kura.api_reads.reports.query import text_match
 from kura.api_reads.reports.query_string import Given, QueryString
 from kura.api_reads.reports.time_scope import Scope
 from kura.core.errors import BadRequest, NotFound, ParameterErrors

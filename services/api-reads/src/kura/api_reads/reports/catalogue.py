@@ -28,6 +28,8 @@ from kura.api_reads.reports.measures import (
 )
 
 DAILY = "reporting_ocpusagelineitem_daily_summary"
+MONTHS = "reporting_ocp_month_summary_p"
+"""The daily summary folded by month."""
 HOURS_PER_DAY = 24
 
 

@@ -8,10 +8,11 @@ from datetime import date
 from decimal import Decimal
 
 from kura.api_reads.access import Limits
-from kura.api_reads.reports.catalogue import KEYS, Report
-from kura.api_reads.reports.measures import AGGREGATES
+from kura.api_reads.reports.catalogue import COSTS, COSTS_BY_PROJECT, DAILY, KEYS, MONTHS, Report
+from kura.api_reads.reports.measures import AGGREGATES, Plus, Same, Sum, Zero
 from kura.api_reads.reports.parameters import DEFAULT_RANKED, Filter, Order, Parameters
 from kura.api_reads.reports.time_scope import Scope
+from kura.core.days import DayRange, Month
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,15 @@ class Ranking:
     others: bool
 
 
+@dataclass(frozen=True)
+class Part:
+    """Days of the range that are read from one table; of the table by month these are whole months."""
+
+    table: str
+    start: date
+    end: date
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """Everything the database is asked for."""
@@ -41,6 +51,7 @@ class Plan:
     report: Report
     scope: Scope
     table: str
+    days: DayRange | None
     groups: tuple[str, ...]
     split_by: tuple[str, ...]
     filters: tuple[Filter, ...]
@@ -52,8 +63,38 @@ class Plan:
     rates: Rates
 
     @property
-    def is_daily(self) -> bool:
-        return self.table == self.report.daily_table
+    def parts(self) -> tuple[Part, ...]:
+        """Where rows by bucket are read."""
+        return self._parts(by_month=self.scope.monthly)
+
+    @property
+    def ranked_parts(self) -> tuple[Part, ...]:
+        """Where ranks are read: days do not matter for them."""
+        return self._parts(by_month=True)
+
+    def _parts(self, *, by_month: bool) -> tuple[Part, ...]:
+        if self.table != DAILY or not by_month:
+            return (Part(self.table, self.scope.start, self.scope.end),)
+        return tuple(
+            Part(MONTHS if self._is_whole(month) else DAILY, month.start, month.end)
+            for month in DayRange(self.scope.start, self.scope.end).by_month()
+        )
+
+    def _is_whole(self, days: DayRange) -> bool:
+        """Whether these days of a month are all of it that has data."""
+        if self.days is None:
+            return False
+        month = Month.of(days.start)
+        return days.start <= max(month.first, self.days.start) and days.end >= min(month.last, self.days.end)
+
+    @property
+    def ranks_apart(self) -> bool:
+        """Whether the kept groups and the rest can be read by themselves: many rows, and everything adds up."""
+        return (
+            self.table == DAILY
+            and not self.rates.by_bill_currency
+            and all(isinstance(formula, Sum | Plus | Same | Zero) for formula in self.report.measures.values())
+        )
 
     @property
     def row_keys(self) -> tuple[str, ...]:
@@ -69,7 +110,7 @@ class Plan:
         return self.groups
 
 
-def make_plan(parameters: Parameters, limits: Limits, rates: Rates) -> Plan:
+def make_plan(parameters: Parameters, limits: Limits, rates: Rates, days: DayRange | None) -> Plan:
     """The plan of a request. Forbidden when it names what the caller may not see."""
     limits.refuse_others(parameters.named)
     report = parameters.report
@@ -79,6 +120,7 @@ def make_plan(parameters: Parameters, limits: Limits, rates: Rates) -> Plan:
     return Plan(
         report=report,
         scope=parameters.scope,
+        days=days,
         table=choose(report.tables, parameters.key_set | limits.keys, report.daily_table),
         groups=groups,
         split_by=report.split_by,
@@ -101,6 +143,21 @@ def capacity_table(plan: Plan) -> str:
     """Where capacity is read: the rows by node are enough unless the request looks deeper (read-api-fields §3.3)."""
     used = {part.key for part in (*plan.filters, *plan.excludes)} | plan.limits.keys
     return choose(plan.report.capacity_tables, frozenset(used), plan.report.daily_table)
+
+
+def totals_of(plan: Plan) -> Plan:
+    """The same question without groups, from the smallest table that can tell."""
+    used = {part.key for part in (*plan.filters, *plan.excludes)} | plan.limits.keys
+    tables = {**plan.report.tables, **COSTS.tables} if plan.report is COSTS_BY_PROJECT else plan.report.tables
+    return replace(
+        plan,
+        report=replace(plan.report, cost_groups=False),
+        table=choose(tables, frozenset(used), plan.report.daily_table),
+        groups=(),
+        split_by=(),
+        categories=(),
+        ranking=None,
+    )
 
 
 def previous(plan: Plan) -> Plan:

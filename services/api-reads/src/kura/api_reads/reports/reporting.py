@@ -14,6 +14,7 @@ from kura.api_reads.facts import Facts, rates_to, read_facts
 from kura.api_reads.links import links_between
 from kura.api_reads.reports import plan as planning
 from kura.api_reads.reports.answer import Json, meta_of, pack_dates, shows_score
+from kura.api_reads.reports.capacity import add_capacity, read_capacities
 from kura.api_reads.reports.catalogue import Report
 from kura.api_reads.reports.order import sort_rows
 from kura.api_reads.reports.parameters import Known, Parameters, read_parameters, tag_keys_named
@@ -22,12 +23,10 @@ from kura.api_reads.reports.render_csv import flat_rows, render_csv
 from kura.api_reads.reports.rows import (
     Row,
     Rows,
-    add_capacity,
     add_delta,
     by_date,
-    complete_ranked,
     positions_on,
-    read_capacities,
+    read_previous,
     read_rows,
 )
 
@@ -40,6 +39,7 @@ class Rules:
 
     max_groups: int = 3
     retention_months: int = DEFAULT_RETENTION_MONTHS
+    tag_enabled_limit: int = 200
 
 
 @dataclass(kw_only=True)
@@ -78,17 +78,15 @@ def answer_report(
     """Read a report. ParameterErrors, Forbidden or what the database raises."""
     facts = read_facts(connection, tag_keys=tag_keys_named(query))
     parameters = read_parameters(query, report, known_of(facts, rules, today))
-    plan = planning.make_plan(parameters, limits, rates_to(parameters.currency, facts))
+    plan = planning.make_plan(parameters, limits, rates_to(parameters.currency, facts), facts.days)
 
     read = read_rows(connection, plan)
-    if plan.ranking is not None:
-        complete_ranked(read)
     if plan.report.capacity is not None:
         add_capacity(read, read_capacities(connection, plan, plan.report.capacity))
     delta = None
     if parameters.delta is not None:
         compares_windows = parameters.delta.against is None
-        before = read_rows(connection, planning.previous(plan)) if compares_windows else None
+        before = read_previous(connection, read) if compares_windows else None
         delta = add_delta(read, parameters.delta, before)
 
     positions = None

@@ -14,18 +14,18 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from kura.api_reads.reports.catalogue import Capacity
-from kura.api_reads.reports.measures import Same, Zero
+from kura.api_reads.reports.measures import Documents, Labels, LargestName, Names, Same, Zero
 from kura.api_reads.reports.parameters import TAG, Delta
-from kura.api_reads.reports.plan import Plan, capacity_table
+from kura.api_reads.reports.plan import Plan, Ranking, previous, totals_of
 from kura.api_reads.reports.query import (
     OTHERS,
     TOTAL,
-    capacity_statement,
+    Statement,
     computed,
+    kept_statement,
+    ranks_statement,
     report_statement,
 )
-from kura.api_reads.reports.time_scope import Scope
 
 Row = dict[str, Any]
 ZERO = Decimal(0)
@@ -59,6 +59,8 @@ class Rows:
     """Names of the group keys in rows, outer first."""
     rows: list[Row] = field(default_factory=list)
     others: list[Row] = field(default_factory=list)
+    by_bucket: list[Row] = field(default_factory=list)
+    """Rows whose sums by date are the totals of the date."""
     total: Row = field(default_factory=dict)
     ranked: int = 0
     overhead: bool = False
@@ -74,7 +76,31 @@ class Rows:
 
 
 def read_rows(connection: Connection, plan: Plan) -> Rows:
-    """Run the report's statement."""
+    """Read a report: one statement, or three where few of very many groups are kept."""
+    if plan.ranking is not None and plan.ranks_apart:
+        read = _read_apart(connection, plan, plan.ranking)
+    else:
+        read = _read(connection, plan, report_statement(plan))
+    if plan.ranking is not None:
+        _complete(read, plan.ranking)
+    return read
+
+
+def read_previous(connection: Connection, current: Rows) -> Rows:
+    """The rows of the window before; of ranked reports those of the groups that are kept, and totals by bucket."""
+    plan = previous(current.plan)
+    if current.plan.ranking is None or not current.plan.ranks_apart:
+        read = _read(connection, plan, report_statement(plan))
+        read.by_bucket = read.rows
+        return read
+    keys = [shown_name(key) for key in plan.ranked_keys]
+    kept = {labels_of(row, keys) for row in current.rows if not row.get("others")}
+    read = _read(connection, plan, kept_statement(plan, sorted(kept)))
+    read.by_bucket = read_rows(connection, totals_of(plan)).rows
+    return read
+
+
+def _read(connection: Connection, plan: Plan, statement: Statement) -> Rows:
     measures = plan.report.measures
     keys = [shown_name(key) for key in plan.row_keys]
     names = ["bucket", *keys, *computed(measures), "clusters", "source_uuid", "base_currency", "exchange_rate"]
@@ -83,7 +109,7 @@ def read_rows(connection: Connection, plan: Plan) -> Rows:
     overridden = [name for name, formula in plan.report.total_overrides.items() if isinstance(formula, Zero)]
     read = Rows(plan=plan, names=tuple(shown_name(key) for key in plan.groups))
     monthly = plan.scope.monthly
-    for kind, rank, ranked, overhead, *values in connection.execute(report_statement(plan)):
+    for kind, rank, ranked, overhead, *values in connection.execute(statement).all():
         row = dict(zip(names, values, strict=True))
         bucket = row.pop("bucket")
         for name, measure in aliases:
@@ -97,7 +123,7 @@ def read_rows(connection: Connection, plan: Plan) -> Rows:
             continue
         row["date"] = f"{bucket:%Y-%m}" if monthly else bucket.isoformat()
         row["clusters"] = row["clusters"] or []
-        row["source_uuid"] = [str(uuid) for uuid in row["source_uuid"] or ()]
+        row["source_uuid"] = row["source_uuid"] or []
         if kind == OTHERS:
             read.others.append(row)
             continue
@@ -114,10 +140,40 @@ def labels_of(row: Row, names: Iterable[str]) -> tuple[str, ...]:
 # --------------------------------------------------------------------------------------------------------- ranking
 
 
-def complete_ranked(read: Rows) -> None:
-    """Give every ranked group a row on every date that has any data, and the merged rest its labels.
+def _read_apart(connection: Connection, plan: Plan, ranking: Ranking) -> Rows:
+    """Ranks over the whole range, rows of the kept groups, totals by date; the rest is what totals have beyond them.
 
-    Source: read-api §3.5, steps 3 and 4. Group rows carry the clusters and sources of the whole range.
+    Rule    every measure adds up, and the smallest table that knows the totals has the same sums as the rows
+    """
+    keys = [shown_name(key) for key in plan.ranked_keys]
+    ranks: dict[tuple[str, ...], int] = {}
+    rest: Row = {}
+    for rank, *group, ranked, clusters, sources in connection.execute(ranks_statement(plan, ranking)):
+        if rank is None:
+            rest = {"ranked": ranked, "clusters": clusters or [], "source_uuid": sources or []}
+        else:
+            ranks[tuple(group)] = rank
+    read = _read(connection, plan, kept_statement(plan, sorted(ranks)))
+    for row in read.rows:
+        row["rank"] = ranks[labels_of(row, keys)]
+    totals = _read(connection, totals_of(plan), report_statement(totals_of(plan)))
+    read.total, read.overhead, read.ranked = totals.total, totals.overhead, rest.pop("ranked")
+
+    sums = [name for name, formula in plan.report.measures.items() if not isinstance(formula, Zero)]
+    shown = by_date(read.rows)
+    for total in totals.rows:
+        others = {**dict.fromkeys(shown_name(key) for key in plan.row_keys), **total, **rest}
+        for row in shown.get(total["date"], ()):
+            for name in sums:
+                others[name] -= row[name]
+        read.others.append(others)
+    return read
+
+
+def _complete(read: Rows, ranking: Ranking) -> None:
+    """Give every kept group, and the rest, a row on every date that has any data; name the rest.
+
+    Source: read-api §3.5, steps 3 and 4. Rows carry the clusters and sources that their group has over the range.
     """
     keys = [shown_name(key) for key in read.plan.ranked_keys]
     dates = {row["date"] for row in (*read.rows, *read.others)}
@@ -125,25 +181,45 @@ def complete_ranked(read: Rows) -> None:
     for row in read.rows:
         by_group[labels_of(row, keys)].append(row)
     for rows in by_group.values():
-        clusters = sorted({name for row in rows for name in row["clusters"]})
-        sources = sorted({uuid for row in rows for uuid in row["source_uuid"]})
-        for row in rows:
-            row["clusters"], row["source_uuid"] = clusters, sources
-        pattern = rows[0]
-        for missing in sorted(dates - {row["date"] for row in rows}):
-            empty = dict.fromkeys(pattern)
-            empty |= {name: ZERO for name, value in pattern.items() if isinstance(value, (Decimal, int))}
-            empty |= {name: [] for name, value in pattern.items() if isinstance(value, list)}
-            empty |= {name: pattern[name] for name in (*keys, "rank", "base_currency", "exchange_rate")}
-            empty |= {"date": missing, "clusters": clusters, "source_uuid": sources, "filled": True}
-            read.rows.append(empty)
-    label = read.others_label
-    named = {*read.names, *(shown_name(key) for key in read.plan.split_by)}
+        _share_places(rows)
+        pattern = {name: rows[0][name] for name in (*keys, "rank", *SHARED)}
+        filled = [{**_empty_row(read.plan), **pattern, "date": day, "filled": True} for day in _missing(dates, rows)]
+        read.rows += filled
+    if not ranking.others or not read.merged:
+        return
+    _share_places(read.others)
+    shared = {name: read.others[0][name] for name in SHARED} if read.others else {}
+    read.others += [{**_empty_row(read.plan), **shared, "date": day} for day in _missing(dates, read.others)]
+    named = [*read.names, *(shown_name(key) for key in read.plan.split_by)]
     for row in read.others:
-        row.update(dict.fromkeys(named, label))
-        row["others"] = True
-        row["rank"] = read.plan.ranking.limit + 1 if read.plan.ranking else 0
+        row.update(dict.fromkeys(named, read.others_label))
+        row |= {"others": True, "rank": ranking.limit + 1}
     read.rows += read.others
+
+
+SHARED = ("clusters", "source_uuid", "base_currency", "exchange_rate")
+
+
+def _missing(dates: Iterable[str], rows: Iterable[Row]) -> list[str]:
+    return sorted(set(dates) - {row["date"] for row in rows})
+
+
+def _share_places(rows: list[Row]) -> None:
+    clusters = sorted({name for row in rows for name in row["clusters"]})
+    sources = sorted({uuid for row in rows for uuid in row["source_uuid"]})
+    for row in rows:
+        row["clusters"], row["source_uuid"] = clusters, sources
+
+
+def _empty_row(plan: Plan) -> Row:
+    """What a group without data has: zeros, empty lists, no names."""
+    row: Row = dict.fromkeys(shown_name(key) for key in plan.row_keys)
+    for name, formula in plan.report.measures.items():
+        if isinstance(formula, Names | Documents | Labels):
+            row[name] = []
+        elif not isinstance(formula, LargestName):
+            row[name] = ZERO
+    return row
 
 
 # ---------------------------------------------------------------------------------------------------------- deltas
@@ -163,6 +239,7 @@ def add_delta(read: Rows, delta: Delta, before: Rows | None) -> dict[str, Any]:
     by_bucket: dict[str, Decimal] = defaultdict(lambda: ZERO)
     for row in before.rows:
         known[row["date"], *labels_of(row, keys)] += row[delta.field]
+    for row in before.by_bucket:
         by_bucket[row["date"]] += row[delta.field]
     for row in read.rows:
         then = scope.previous_bucket(row["date"])
@@ -182,75 +259,6 @@ def _changed(now: Decimal, then: Decimal) -> tuple[Decimal, Decimal | None]:
 
 def _compared(one: Decimal, other: Decimal) -> tuple[Decimal, Decimal | None]:
     return one - other, (one / other * 100 if other else None)
-
-
-# -------------------------------------------------------------------------------------------------------- capacity
-
-
-@dataclass(kw_only=True)
-class Capacities:
-    """Capacity and count by bucket and name (cluster, or node when grouped by node), and over the whole range."""
-
-    by_node: bool
-    by_bucket: dict[tuple[str, str], tuple[Decimal, Decimal]] = field(default_factory=dict)
-    whole: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
-
-    def of(self, row: Row, scope: Scope) -> tuple[Decimal, Decimal]:
-        """Sum over the clusters of a row, or its node."""
-        if self.by_node and row.get("others"):
-            return ZERO, ZERO
-        names = [row["node"]] if self.by_node else row["clusters"]
-        whole = scope.monthly and not scope.explicit and not self.by_node
-        if not names and not self.by_node:
-            names = list(self.whole) if whole else [name for date, name in self.by_bucket if date == row["date"]]
-        found = [
-            self.whole.get(name, (ZERO, ZERO)) if whole else self.by_bucket.get((row["date"], name), (ZERO, ZERO))
-            for name in names
-        ]
-        return sum((value for value, _ in found), ZERO), sum((count for _, count in found), ZERO)
-
-    def total(self) -> tuple[Decimal, Decimal]:
-        return (
-            sum((value for value, _ in self.whole.values()), ZERO),
-            sum((count for _, count in self.whole.values()), ZERO),
-        )
-
-
-def read_capacities(connection: Connection, plan: Plan, capacity: Capacity) -> Capacities:
-    """Run the capacity statement of a report."""
-    read = Capacities(by_node="node" in plan.groups)
-    monthly = plan.scope.monthly
-    for bucket, name, value, count in connection.execute(capacity_statement(plan, capacity, capacity_table(plan))):
-        amounts = (value or ZERO, count or ZERO)
-        if bucket is None:
-            read.whole[name] = amounts
-        else:
-            read.by_bucket[f"{bucket:%Y-%m}" if monthly else bucket.isoformat(), name] = amounts
-    return read
-
-
-def add_capacity(read: Rows, capacities: Capacities) -> None:
-    """Put capacity, count and unused amounts into rows and totals (read-api-fields §3.3, §3.4)."""
-    own_capacity = "capacity" in read.plan.report.measures
-    for row in (*read.rows, read.total):
-        value, count = capacities.total() if row is read.total else capacities.of(row, read.plan.scope)
-        if not own_capacity:
-            row["capacity"] = value
-        row["capacity_count"] = count
-        row.update(unused(capacity=row["capacity"], usage=row["usage"], request=row["request"]))
-
-
-def unused(*, capacity: Decimal, usage: Decimal, request: Decimal) -> Row:
-    """What of capacity and request was not used; both percents are of capacity."""
-    whole = capacity if capacity > 0 else Decimal(1)
-    of_capacity = max(capacity - max(usage, request), ZERO)
-    of_request = max(request - usage, ZERO)
-    return {
-        "capacity_unused": of_capacity,
-        "capacity_unused_percent": of_capacity / whole * 100,
-        "request_unused": of_request,
-        "request_unused_percent": of_request / whole * 100,
-    }
 
 
 # ----------------------------------------------------------------------------------------------------------- order
