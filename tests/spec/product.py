@@ -1,8 +1,10 @@
 """The product's own computation over the inputs of the reference, for comparison."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -15,6 +17,7 @@ from kura.aggregator.pipelines.openshift import compute
 from kura.aggregator.steps.reading import LineItems, read_range
 from kura.aggregator.store import MAPPING_SCHEMA, NODES_SCHEMA, PATTERNS_SCHEMA, Cluster, Facts
 from kura.core.days import DayRange
+from kura.testing.strategies import CAPACITIES, COSTS, POD_MEASURES, VOLUME_MEASURES
 from kura.testing.tables import line_items
 
 LABEL_COLUMNS = ("pod_labels", "volume_labels", "all_labels", "infrastructure_usage_cost")
@@ -27,11 +30,38 @@ def engine(spill: Path) -> Iterator[Engine]:
         yield opened
 
 
-def summarise(engine: Engine, inputs: Inputs, run: Run, tag_mapping: Mapping[str, str] | None = None) -> list[Row]:
+@dataclass(frozen=True, kw_only=True)
+class Computed:
+    """Everything a run computes, as rows of Python values."""
+
+    summary: list[Row]
+    pod_tags: list[Row]
+    volume_tags: list[Row]
+    node_changes: list[Row]
+    volumes: list[Row]
+    projects: list[Row]
+    gpus: list[Row]
+    mapped_labels: dict[str, str]
+
+
+def summarise(engine: Engine, inputs: Inputs, run: Run) -> list[Row]:
     """The rows of the daily summary as the product computes them, in the form of the reference."""
+    return compute_all(engine, inputs, run).summary
+
+
+def compute_all(engine: Engine, inputs: Inputs, run: Run) -> Computed:
     days = DayRange(run.start, run.end)
-    results = compute(read_range(_line_items(engine, inputs), days), days, _facts(inputs, run, tag_mapping or {}))
-    return [_row(row) for row in results.summary_rows.to_pylist()]
+    results = compute(read_range(_line_items(engine, inputs), days), days, _facts(inputs, run))
+    return Computed(
+        summary=[_row(row) for row in results.summary_rows.to_pylist()],
+        pod_tags=results.pod_tags.to_pylist(),
+        volume_tags=results.volume_tags.to_pylist(),
+        node_changes=results.node_changes.to_pylist(),
+        volumes=results.found_volumes.to_pylist(),
+        projects=results.found_projects.to_pylist(),
+        gpus=results.gpu_rows.to_pylist(),
+        mapped_labels={row["labels"]: row["mapped"] for row in results.mapped_labels.to_pylist()},
+    )
 
 
 def _line_items(engine: Engine, inputs: Inputs) -> LineItems:
@@ -41,11 +71,11 @@ def _line_items(engine: Engine, inputs: Inputs) -> LineItems:
         storage_usage_daily=engine.table(line_items("storage_usage", inputs.storage_daily, daily=True)),
         node_labels_daily=engine.table(line_items("node_labels", inputs.node_labels, daily=True)),
         namespace_labels_daily=engine.table(line_items("namespace_labels", inputs.namespace_labels, daily=True)),
-        gpu_usage_daily=engine.table(line_items("gpu_usage", [], daily=True)),
+        gpu_usage_daily=engine.table(line_items("gpu_usage", inputs.gpu_daily, daily=True)),
     )
 
 
-def _facts(inputs: Inputs, run: Run, tag_mapping: Mapping[str, str]) -> Facts:
+def _facts(inputs: Inputs, run: Run) -> Facts:
     nodes = [
         {
             "uuid": f"00000000-0000-4000-8000-{number:012d}",
@@ -62,7 +92,7 @@ def _facts(inputs: Inputs, run: Run, tag_mapping: Mapping[str, str]) -> Facts:
         {name: pa.array([node[name] for node in nodes], _arrow_kind(name)) for name in NODES_SCHEMA.names}
     ).cast(NODES_SCHEMA)
     patterns = [{"pattern": pattern, "cost_category_id": category} for pattern, category in inputs.patterns]
-    mapping = [{"child": child, "parent": parent} for child, parent in tag_mapping.items()]
+    mapping = [{"child": child, "parent": parent} for child, parent in inputs.tag_mapping.items()]
     return Facts(
         cluster=Cluster(
             schema="org1234567",
@@ -94,3 +124,41 @@ def _row(row: Mapping[str, object]) -> Row:
         for name, value in row.items()
     }
     return {**converted, "usage_end": row["usage_start"]}
+
+
+def summary_table(rows: Sequence[Row]) -> pa.Table:
+    """Rows of the daily summary in the types that the engine adds up: exact decimals, texts, dates."""
+    kinds = {
+        **dict.fromkeys(("usage_start", "usage_end"), pa.date32()),
+        **dict.fromkeys((*COSTS, *POD_MEASURES, *CAPACITIES, *VOLUME_MEASURES, *TRAFFIC), pa.decimal128(33, 15)),
+        "cost_category_id": pa.int32(),
+        **dict.fromkeys(TEXTS, pa.string()),
+    }
+    return pa.table(
+        {
+            name: pa.array(
+                [_exact(row.get(name)) if pa.types.is_decimal(kind) else row.get(name) for row in rows], kind
+            )
+            for name, kind in kinds.items()
+        }
+    )
+
+
+TRAFFIC = ("infrastructure_data_in_gigabytes", "infrastructure_data_out_gigabytes")
+TEXTS = (
+    "cluster_id",
+    "cluster_alias",
+    "source_uuid",
+    "data_source",
+    "namespace",
+    "node",
+    "resource_id",
+    "raw_currency",
+    "cost_model_rate_type",
+    "persistentvolumeclaim",
+    "storageclass",
+)
+
+
+def _exact(value: object) -> Decimal | None:
+    return None if value is None else Decimal(repr(value))

@@ -2,7 +2,7 @@
 
 import calendar
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -46,6 +46,9 @@ class Inputs:
     patterns: Sequence[tuple[str, int]] = DEFAULT_PATTERNS
     nodes: Sequence[Row] = ()
     """Inventory of all clusters of the tenant: node, resource_id, node_role."""
+    gpu_daily: Sequence[Row] = ()
+    tag_mapping: Mapping[str, str] = field(default_factory=dict)
+    """Child key → parent key."""
 
 
 @dataclass

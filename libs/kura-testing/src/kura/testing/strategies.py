@@ -55,6 +55,9 @@ class OcpTables:
     patterns: Sequence[tuple[str, int]]
     nodes: Sequence[Row]
     """Inventory of all clusters of the tenant: node, resource_id, node_role."""
+    gpu_daily: Sequence[Row]
+    tag_mapping: Mapping[str, str]
+    """Child key → parent key."""
 
     def arrow(self) -> dict[str, pa.Table]:
         """The tables as they are stored: `pod_usage`, `pod_usage_daily`, `storage_usage_daily`, …"""
@@ -64,6 +67,7 @@ class OcpTables:
             "storage_usage_daily": line_items("storage_usage", self.storage_daily, daily=True),
             "node_labels_daily": line_items("node_labels", self.node_labels, daily=True),
             "namespace_labels_daily": line_items("namespace_labels", self.namespace_labels, daily=True),
+            "gpu_usage_daily": line_items("gpu_usage", self.gpu_daily, daily=True),
         }
 
 
@@ -143,13 +147,13 @@ def _storage_days(draw: st.DrawFn, days: Sequence[date], pods: Sequence[Row]) ->
     """Daily rows of volumes; most belong to a pod of the pod rows, so that volumes get nodes, sometimes several."""
     rows: list[Row] = []
     for _ in range(draw(st.integers(0, 6))):
-        owner = draw(st.sampled_from(pods)) if pods and draw(st.integers(0, 3)) else None
-        if owner is None:
-            owner = {
-                "interval_start": _midnight(draw(st.sampled_from(days))),
-                "namespace": draw(st.sampled_from(NAMESPACES[:3])),
-                "pod": draw(st.sampled_from(PODS)),
-            }
+        owner: Row = {
+            "interval_start": _midnight(draw(st.sampled_from(days))),
+            "namespace": draw(st.sampled_from(NAMESPACES[:3])),
+            "pod": draw(st.sampled_from(PODS)),
+        }
+        if len(pods) > 0 and draw(st.integers(0, 3)) > 0:
+            owner = draw(st.sampled_from(pods))
         rows.append(
             {
                 "interval_start": owner["interval_start"],
@@ -187,6 +191,37 @@ def _label_days(draw: st.DrawFn, days: Sequence[date], *, column: str, names: Se
 
 
 @st.composite
+def _gpu_days(draw: st.DrawFn, days: Sequence[date]) -> list[Row]:
+    """Daily rows of GPUs: whole ones, slices, and the same slice used by several pods."""
+    rows: list[Row] = []
+    for _ in range(draw(st.integers(0, 5))):
+        profile = draw(st.sampled_from((None, "", "1g.5gb")))
+        rows.append(
+            {
+                "interval_start": _midnight(draw(st.sampled_from(days))),
+                "namespace": draw(st.sampled_from(NAMESPACES[:3])),
+                "node": draw(st.sampled_from(NODES[1:3])),
+                "pod": draw(st.sampled_from(PODS[1:])),
+                "gpu_uuid": draw(st.sampled_from(("GPU-1", "GPU-2"))),
+                "gpu_model_name": draw(st.sampled_from(("A100", "Tesla T4"))),
+                "gpu_vendor_name": "nvidia",
+                "gpu_memory_capacity_mib": draw(st.sampled_from((15360.0, 40960.0))),
+                "gpu_pod_uptime": 3600.0,
+                "mig_profile": profile,
+                "mig_instance_id": draw(st.sampled_from(("", "1", "2"))) if profile else profile,
+                "mig_strategy": draw(st.sampled_from(("single", "mixed"))) if profile else profile,
+                "mig_slice_count": 1.0 if profile else None,
+                "mig_memory_capacity_mib": 5120.0 if profile else None,
+                "gpu_max_slices": draw(st.sampled_from((None, 7.0))),
+            }
+        )
+    return rows
+
+
+TAG_MAPPINGS: Sequence[Mapping[str, str]] = ({}, {"app": "env"}, {"app": "env", "team": "env"}, {"env": "team"})
+
+
+@st.composite
 def ocp_tables(draw: st.DrawFn, *, days: Sequence[date] = DAYS) -> OcpTables:
     """Everything a summary run reads; hourly and daily rows are drawn apart, so either may lack what the other has."""
     inventory = [
@@ -212,7 +247,82 @@ def ocp_tables(draw: st.DrawFn, *, days: Sequence[date] = DAYS) -> OcpTables:
         enabled_keys=frozenset(draw(st.sets(st.sampled_from(KEYS[:3]), max_size=3))),
         patterns=tuple(draw(st.lists(st.sampled_from(PATTERNS), unique=True, max_size=4))),
         nodes=inventory,
+        gpu_daily=draw(_gpu_days(days)),
+        tag_mapping=draw(st.sampled_from(TAG_MAPPINGS)),
     )
+
+
+# ------------------------------------------------------------------------------------------------ summary rows
+
+COSTS = (
+    "infrastructure_raw_cost",
+    "infrastructure_markup_cost",
+    "cost_model_cpu_cost",
+    "cost_model_memory_cost",
+    "cost_model_volume_cost",
+    "cost_model_gpu_cost",
+    "distributed_cost",
+)
+POD_MEASURES = tuple(
+    f"pod_{measure}_{unit}"
+    for measure in ("usage", "request", "effective_usage", "limit")
+    for unit in ("cpu_core_hours", "memory_gigabyte_hours")
+)
+CAPACITIES = (
+    "node_capacity_cpu_cores",
+    "node_capacity_cpu_core_hours",
+    "node_capacity_memory_gigabytes",
+    "node_capacity_memory_gigabyte_hours",
+    "cluster_capacity_cpu_core_hours",
+    "cluster_capacity_memory_gigabyte_hours",
+)
+VOLUME_MEASURES = (
+    "volume_request_storage_gigabyte_months",
+    "persistentvolumeclaim_usage_gigabyte_months",
+    "persistentvolumeclaim_capacity_gigabyte_months",
+)
+SUMMARY_NAMESPACES = (
+    None,
+    "shop",
+    "pay",
+    "Worker unallocated",
+    "Platform unallocated",
+    "Network unattributed",
+    "Storage unattributed",
+)
+RATE_TYPES = (None, "Infrastructure", "Supplementary", "platform_distributed")
+
+
+@st.composite
+def summary_rows(draw: st.DrawFn, *, days: Sequence[date] = DAYS) -> list[Row]:
+    """Rows of the daily summary as all its writers together may leave them: usage, costs, cloud costs, traffic."""
+    rows: list[Row] = []
+    amounts = st.one_of(st.none(), quantities(unit=0.25))
+    for _ in range(draw(st.integers(0, 12))):
+        day = draw(st.sampled_from(days))
+        is_storage = draw(st.integers(0, 3)) == 0
+        namespace = draw(st.sampled_from(SUMMARY_NAMESPACES))
+        row: Row = {
+            "usage_start": day,
+            "usage_end": day,
+            "data_source": "Storage" if is_storage else "Pod",
+            "namespace": namespace,
+            "node": draw(st.sampled_from((None, "", "n1", "n2"))),
+            "resource_id": draw(st.sampled_from((None, "", "i-1", "i-2"))),
+            "cost_category_id": draw(st.sampled_from((None, 1))),
+            "raw_currency": draw(st.sampled_from((None, "USD", "EUR"))),
+            "cost_model_rate_type": draw(st.sampled_from(RATE_TYPES)),
+            "persistentvolumeclaim": draw(st.sampled_from((None, "", "data"))) if is_storage else None,
+            "storageclass": draw(st.sampled_from((None, "gp2"))) if is_storage else None,
+            **{name: draw(amounts) for name in COSTS},
+            **{name: None if is_storage else draw(amounts) for name in (*POD_MEASURES, *CAPACITIES)},
+            **{name: draw(amounts) if is_storage else None for name in VOLUME_MEASURES},
+        }
+        direction = draw(st.sampled_from((None, "in", "out"))) if namespace == "Network unattributed" else None
+        for name in ("in", "out"):
+            row[f"infrastructure_data_{name}_gigabytes"] = draw(quantities(unit=0.5)) if name == direction else None
+        rows.append(row)
+    return rows
 
 
 # ------------------------------------------------------------------------------------------------ CSV files
