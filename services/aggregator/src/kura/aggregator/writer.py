@@ -99,10 +99,6 @@ def postgresql_rows(engine: Engine, *, cluster: Cluster, results: Results, keep:
 # ---------------------------------------------------------------------------------------------------------- UI tables
 
 
-MANY_ROWS = 20_000
-"""From here on the engine adds numbers up so much faster than PostgreSQL that moving the sums there pays."""
-
-
 def has_other_rows(tx: Transaction, *, provider_uuid: UUID, days: DayRange) -> bool:
     """Whether the range holds rows that this pipeline does not own: costs of a cloud."""
     return bool(tx.rows(postgresql_statement("other_rows"), str(provider_uuid), days.start, days.end)[0][0])

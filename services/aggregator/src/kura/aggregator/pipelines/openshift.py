@@ -83,6 +83,8 @@ class Resources:
     database: Database
     objects: ObjectStore
     engines: Engines
+    many_rows: int = 20_000
+    """From so many summary rows on the engine, not PostgreSQL, adds up the UI tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,7 @@ def summarise_openshift(
         step_ended("read", rows_read, 0)
 
         results = compute(given, run.days, facts)
-        has_many_rows = results.summary_rows.count() >= writer.MANY_ROWS
+        has_many_rows = results.summary_rows.count() >= resources.many_rows
         rows_to_write = writer.postgresql_rows(engine, cluster=facts.cluster, results=results, keep=has_many_rows)
         step_ended("compute", rows_read, 0)
 
