@@ -65,6 +65,8 @@ STORAGE_USAGE_DAILY = Kind(
         """,
     ),
 )
+POD_LABELS_HOURLY = Kind(report_type="pod_usage", daily=False, schema=_schema(text="pod_labels"))
+NODE_LABELS_HOURLY = Kind(report_type="node_labels", daily=False, schema=_schema(text="node node_labels"))
 NODE_LABELS_DAILY = Kind(report_type="node_labels", daily=True, schema=_schema(text="node node_labels"))
 NAMESPACE_LABELS_DAILY = Kind(
     report_type="namespace_labels", daily=True, schema=_schema(text="namespace namespace_labels")
@@ -73,8 +75,8 @@ VM_USAGE_HOURLY = Kind(
     report_type="vm_usage",
     daily=False,
     schema=_schema(
-        text="namespace node vm_name vm_persistentvolumeclaim_name",
-        number="vm_cpu_request_cores vm_memory_request_bytes",
+        text="namespace node resource_id vm_name vm_persistentvolumeclaim_name",
+        number="vm_cpu_request_cores vm_memory_request_bytes vm_uptime_total_seconds",
     ),
 )
 GPU_USAGE_DAILY = Kind(
@@ -84,7 +86,7 @@ GPU_USAGE_DAILY = Kind(
         text="""
             namespace node gpu_uuid gpu_vendor_name gpu_model_name mig_profile mig_instance_id mig_strategy
         """,
-        number="gpu_memory_capacity_mib mig_slice_count mig_memory_capacity_mib gpu_max_slices",
+        number="gpu_memory_capacity_mib mig_slice_count mig_memory_capacity_mib gpu_max_slices gpu_pod_uptime",
     ),
 )
 

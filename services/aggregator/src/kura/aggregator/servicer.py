@@ -7,10 +7,10 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from kura.aggregator.pipelines import openshift, totals
+from kura.aggregator.pipelines import costs, openshift, totals
 from kura.aggregator.pipelines.openshift import Fence, Outcome, Resources, SummaryRun
 from kura.aggregator.runner import Progress, Request, Result, Run, Runner, State, Steps, Work
-from kura.core.days import DayRange, Month
+from kura.core.days import DayRange, Month, today
 from kura.core.errors import BadRequest, MethodNotAllowed
 from kura.rpc.aggregator.v1 import aggregator_pb2 as messages
 from kura.rpc.aggregator.v1.aggregator_pb2_grpc import AggregatorServiceServicer
@@ -81,12 +81,17 @@ class AggregatorServicer(AggregatorServiceServicer):
         def summarise(steps: Steps) -> Result:
             return _result(openshift.summarise_openshift(run, resources, steps.ended, steps.engine_opened))
 
+        def apply_cost_model(steps: Steps) -> Result:
+            return _result(costs.apply_cost_model(run, resources, steps.ended, steps.engine_opened, today=today()))
+
         def compare(steps: Steps) -> Result:
             return _result(totals.compare_totals(run, resources, steps.ended, steps.engine_opened))
 
         match pipeline:
             case messages.PIPELINE_OCP_SUMMARY:
                 return len(openshift.STEPS), summarise
+            case messages.PIPELINE_COST_MODEL:
+                return len(costs.STEPS), apply_cost_model
             case messages.PIPELINE_TOTALS_CHECK:
                 return len(totals.STEPS), compare
             case messages.PIPELINE_UNSPECIFIED:

@@ -11,6 +11,7 @@ SELECT
     mig_strategy,
     mig_slice_count,
     mig_memory_capacity_mib,
-    gpu_max_slices
+    gpu_max_slices,
+    gpu_pod_uptime
 FROM gpu_usage_daily
 WHERE interval_start >= $start AND interval_start < $after

@@ -1,3 +1,5 @@
+SELECT * FROM nothing
+UNION ALL BY NAME
 SELECT * FROM node_charges
 UNION ALL BY NAME
 SELECT * FROM claim_charges

@@ -1,0 +1,139 @@
+"""Puts the costs of a range into PostgreSQL: what was there goes, what is computed comes, in one transaction."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pyarrow as pa
+
+from kura.aggregator.cost_facts import CostFacts
+from kura.aggregator.engine import Engine, Relation, statement
+from kura.aggregator.metrics import metrics_table
+from kura.aggregator.postgresql import postgresql_statement
+from kura.aggregator.steps.costs import shapes
+from kura.aggregator.store import Cluster
+from kura.aggregator.transaction import Transaction
+from kura.aggregator.writer import DAILY_SUMMARY, with_random_uuids
+from kura.core.days import DayRange
+from kura.store.tables import tenant
+
+EXPLAINED = tenant.RATES_TO_USAGE.name
+
+
+def cost_rows(
+    engine: Engine, *, facts: CostFacts, usage_rows: Relation, charges: Relation, distributed: Relation
+) -> Relation:
+    """The cost rows as PostgreSQL takes them.
+
+    In      usage rows, charges and distributed rows with doubles
+    Out     the columns of reporting_ocpusagelineitem_daily_summary that costs set
+    Rule    a charge costs quantity times rate; distributed amounts of 0 are not written
+    Errors  InvalidData for NaN, infinity and |x| ≥ 1e18
+    Source  cost-models §1, §10
+    """
+    return engine.view(
+        statement("costs/cost_rows"),
+        usage_rows=usage_rows,
+        charges=charges,
+        distributed=distributed,
+        constants=_constants(engine, facts),
+    )
+
+
+def explained_costs(
+    engine: Engine, *, facts: CostFacts, usage_quantities: Relation, charges: Relation, distributed: Relation
+) -> Relation:
+    """Which rate made how much of the cost of a project on a node and day.
+
+    In      quantities of usage metrics, charges, distributed rows
+    Out     the columns of rates_to_usage that Kura sets
+    Rule    one line per rate, day, project, node; its sum over rates is that of the cost rows; cost = quantity × unit
+            rate, distributed cost = share × pool
+    Errors  InvalidData for NaN, infinity and |x| ≥ 1e18
+    Source  cost-models §13
+    """
+    return engine.view(
+        statement("costs/explained_costs"),
+        usage_quantities=usage_quantities,
+        charges=charges,
+        distributed=distributed,
+        tiered_rates=engine.table(facts.model.rates.tiered_table()),
+        metrics=engine.table(metrics_table()),
+        constants=_constants(engine, facts),
+    )
+
+
+def _constants(engine: Engine, facts: CostFacts) -> Relation:
+    cluster, model = facts.summary.cluster, facts.model
+    return engine.table(
+        pa.table(
+            {
+                "report_period_id": pa.array([cluster.report_period_id], pa.int32()),
+                "cluster_id": [cluster.cluster_id],
+                "cluster_alias": pa.array([cluster.cluster_alias], pa.string()),
+                "source_uuid": pa.array([cluster.provider_uuid.bytes], pa.binary()),
+                "cost_model_id": pa.array([model.uuid.bytes if model.uuid else None], pa.binary()),
+                "price_list_id": pa.array(
+                    [model.rates.price_list_id.bytes if model.rates.price_list_id else None], pa.binary()
+                ),
+            }
+        )
+    )
+
+
+def read_cloud_rows(tx: Transaction, *, cluster: Cluster, days: DayRange) -> pa.Table:
+    """The base rows that carry cloud cost (cost-models §2)."""
+    found = tx.table(postgresql_statement("cloud_rows"), cluster.report_period_id, days.start, days.end)
+    return found.select(shapes.CLOUD.names).cast(shapes.CLOUD)
+
+
+def has_cost_rows(tx: Transaction, *, cluster: Cluster, days: DayRange) -> bool:
+    """Whether an earlier run left costs in the range."""
+    found = tx.rows(postgresql_statement("cost_rows_present"), cluster.report_period_id, days.start, days.end)
+    return bool(found[0][0])
+
+
+def delete_costs(tx: Transaction, *, cluster: Cluster, days: DayRange) -> None:
+    """Delete what every writer of costs would replace (cost-models §11); GPU distribution has rules of its own."""
+    scope = (cluster.report_period_id, days.start, days.end)
+    tx.run(postgresql_statement("delete_cost_rows"), *scope)
+    tx.run(postgresql_statement("delete_explained_costs"), *scope)
+
+
+def write_costs(tx: Transaction, *, rows: Relation, explained: Relation) -> None:
+    """Add the cost rows of some days and the lines that explain them."""
+    tx.copy(DAILY_SUMMARY, with_random_uuids(rows.to_reader()))
+    tx.copy(EXPLAINED, with_random_uuids(explained.to_reader()))
+
+
+def set_markup(tx: Transaction, *, cluster: Cluster, days: DayRange, factor: float) -> None:
+    """Markup on raw cost, in place (cost-models §9). Rows without raw cost have none."""
+    tx.run(
+        postgresql_statement("set_markup"),
+        cluster.report_period_id,
+        days.start,
+        days.end,
+        str(Decimal(repr(factor))),
+    )
+
+
+def delete_gpu_distribution(tx: Transaction, *, cluster: Cluster, month: DayRange) -> None:
+    scope = (cluster.report_period_id, month.start, month.end)
+    tx.run(postgresql_statement("delete_gpu_distribution"), *scope)
+    tx.run(postgresql_statement("delete_explained_gpu_distribution"), *scope)
+
+
+def has_gpu_distribution(tx: Transaction, *, cluster: Cluster, month: DayRange) -> bool:
+    found = tx.rows(postgresql_statement("gpu_distribution_present"), cluster.report_period_id, month.start, month.end)
+    return bool(found[0][0])
+
+
+def read_unallocated_gpus(tx: Transaction, *, cluster: Cluster, month: DayRange) -> pa.Table:
+    """What idle GPUs cost, as this transaction sees it."""
+    found = tx.table(postgresql_statement("unallocated_gpus"), cluster.report_period_id, month.start, month.end)
+    return found.cast(shapes.UNALLOCATED_GPUS)
+
+
+def stamp_costs(tx: Transaction, cluster: Cluster) -> None:
+    """Note that the period has its costs."""
+    tx.run(postgresql_statement("stamp_costs"), cluster.report_period_id)

@@ -1,0 +1,1 @@
+"""The steps of the cost pipeline: rates on usage, then the distribution of what belongs to no project."""

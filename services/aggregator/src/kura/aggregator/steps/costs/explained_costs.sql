@@ -1,0 +1,112 @@
+WITH untagged AS (
+    SELECT
+        usage_start,
+        namespace,
+        node,
+        data_source,
+        cost_category_id,
+        metric,
+        cost_model_rate_type,
+        monthly_cost_type,
+        sum(quantity) AS quantity
+    FROM charges
+    WHERE tag_key IS NULL
+    GROUP BY
+        usage_start, namespace, node, data_source, cost_category_id, metric, cost_model_rate_type, monthly_cost_type
+),
+
+measured AS (
+    SELECT * FROM usage_quantities
+    UNION ALL BY NAME
+    SELECT * FROM untagged
+),
+
+lines AS (
+    SELECT
+        measured.*,
+        rates.rate AS unit_rate,
+        rates.rate_id,
+        rates.custom_name,
+        measured.quantity * rates.rate AS calculated_cost
+    FROM measured
+    INNER JOIN tiered_rates AS rates
+        ON rates.metric = measured.metric AND rates.cost_type = measured.cost_model_rate_type
+    WHERE measured.quantity <> 0 AND rates.rate <> 0
+    UNION ALL BY NAME
+    SELECT
+        usage_start,
+        namespace,
+        node,
+        data_source,
+        cost_category_id,
+        metric,
+        cost_model_rate_type,
+        monthly_cost_type,
+        tag_key,
+        tag_value,
+        rate_id,
+        custom_name,
+        unit_rate,
+        sum(quantity) AS quantity,
+        sum(quantity) * unit_rate AS calculated_cost
+    FROM charges
+    WHERE tag_key IS NOT NULL
+    GROUP BY
+        usage_start,
+        namespace,
+        node,
+        data_source,
+        cost_category_id,
+        metric,
+        cost_model_rate_type,
+        monthly_cost_type,
+        tag_key,
+        tag_value,
+        rate_id,
+        custom_name,
+        unit_rate
+    UNION ALL BY NAME
+    SELECT
+        usage_start,
+        namespace,
+        node,
+        data_source,
+        cost_category_id,
+        cost_model_rate_type,
+        pool_cost,
+        share,
+        distributed_cost
+    FROM distributed
+    WHERE distributed_cost <> 0
+)
+
+SELECT
+    lines.usage_start,
+    lines.usage_start AS usage_end,
+    constants.report_period_id,
+    constants.cluster_id,
+    constants.cluster_alias,
+    constants.source_uuid,
+    constants.cost_model_id,
+    constants.price_list_id,
+    lines.data_source,
+    lines.namespace,
+    lines.node,
+    lines.cost_category_id,
+    lines.cost_model_rate_type,
+    lines.monthly_cost_type,
+    lines.metric,
+    metrics.metric_type,
+    lines.tag_key,
+    lines.tag_value,
+    lines.rate_id,
+    lines.custom_name,
+    postgresql_numeric(lines.unit_rate) AS unit_rate,
+    postgresql_numeric(lines.quantity) AS quantity,
+    postgresql_numeric(lines.calculated_cost) AS calculated_cost,
+    postgresql_numeric(lines.pool_cost) AS pool_cost,
+    postgresql_numeric(lines.share) AS share,
+    postgresql_numeric(lines.distributed_cost) AS distributed_cost
+FROM lines
+CROSS JOIN constants
+LEFT JOIN metrics ON metrics.metric = lines.metric
