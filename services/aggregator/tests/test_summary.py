@@ -542,7 +542,8 @@ def add_costs(cluster: Cluster, days: list[date]) -> None:
         cluster.sql(
             "insert into reporting_ocpusagelineitem_daily_summary"
             " (usage_start, usage_end, report_period_id, source_uuid, cluster_id, cluster_alias, data_source,"
-            "  namespace, node, resource_id, pod_labels, all_labels, cost_model_rate_type, cost_model_cpu_cost, distributed_cost)"
+            "  namespace, node, resource_id, pod_labels, all_labels, cost_model_rate_type, cost_model_cpu_cost,"
+            "  distributed_cost)"
             " select :day, :day, :period, :source, 'cluster-1', 'Cluster 1', 'Pod', 'vms', 'n1', 'i-n1',"
             "  labels, labels, rate_type, cost, distributed"
             " from (values (cast('{\"vm_kubevirt_io_name\":\"v1\"}' as jsonb), 'Supplementary', 2, null),"
