@@ -54,6 +54,7 @@ class RabbitMQ:
         self._distribution_port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._names: subprocess.Popen[bytes] | None = None
+        self._watch: subprocess.Popen[bytes] | None = None
         identity = self._identity()
         self.name = identity["name"]
         self.accounts = {
@@ -96,6 +97,13 @@ class RabbitMQ:
             # A name service of its own: the one that Erlang would start by itself outlives the node.
             self._names = self._run([NAMES, "-address", "127.0.0.1", "-port", str(self._names_port)], output)
             self._process = self._run([SERVER], output)
+        groups = [f"-{process.pid}" for process in (self._process, self._names)]
+        # Its input ends when this process does, however that comes about: the node never outlives it.
+        self._watch = subprocess.Popen(
+            ["/bin/sh", "-c", 'cat >/dev/null; kill -KILL "$@" 2>/dev/null', "watch", *groups],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         limit = time.monotonic() + READY_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > limit:
@@ -118,6 +126,10 @@ class RabbitMQ:
 
     def kill(self) -> None:
         """Stop at once, as a power cut would."""
+        if self._watch is not None:
+            self._watch.kill()
+            self._watch.communicate()
+            self._watch = None
         for process in (self._process, self._names):
             if process is not None:
                 with contextlib.suppress(ProcessLookupError):
