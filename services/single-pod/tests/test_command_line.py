@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tarfile
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
-from kura.single_pod.generating import sized
+from kura.single_pod.generating import as_new_manifest, sized
 from kura.single_pod.main import cli
 from kura.single_pod.problems import CommandError
 from kura.single_pod.tables import amount, moment, took
 from kura.single_pod.testing_order import pytest_collection_modifyitems
+from kura.testing.operator_payload import PROFILES, make_payloads
 
 COMMANDS = ("up", "down", "demo", "migrate", "upload", "uploads", "report", "tags", "status", "generate", "source")
 
@@ -77,6 +79,21 @@ def test_generated_payloads_are_what_was_asked_for(tmp_path: Path):
     with tarfile.open(facts["files"][0]["path"]) as archive:
         manifest = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
     assert manifest["cluster_id"] == facts["files"][0]["cluster_id"]
+
+
+def test_the_same_payload_under_a_new_manifest_has_the_same_files():
+    (payload,) = make_payloads(PROFILES["tiny"], end=date(2026, 1, 31), days=1, seed=1)
+
+    def members(archive: bytes) -> dict[str, bytes]:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+            return {member.name: opened.extractfile(member).read() for member in opened}  # type: ignore[union-attr]
+
+    before, after = members(payload.content), members(as_new_manifest(payload.content))
+    manifests = [json.loads(found.pop("manifest.json")) for found in (before, after)]
+
+    assert before == after
+    assert manifests[0].pop("uuid") != manifests[1].pop("uuid")
+    assert manifests[0] == manifests[1]
 
 
 def test_a_profile_keeps_what_is_not_replaced():

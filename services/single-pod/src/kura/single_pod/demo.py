@@ -15,7 +15,7 @@ from typing import Any
 
 from kura.single_pod.background import start_up
 from kura.single_pod.client import Kura, Query
-from kura.single_pod.generating import recent_payloads
+from kura.single_pod.generating import as_new_manifest, recent_payloads
 from kura.single_pod.home import Endpoints, demo_data_dir, read_endpoints
 from kura.single_pod.problems import CommandError
 from kura.single_pod.reports import FlatReport, ReportRequest, flatten, ordered
@@ -168,7 +168,7 @@ def _make(target: Path, *, clusters: int, days: int, tell: Callable[[str], None]
     rows = 0
     for payload in recent_payloads(profile, days=days, end=None, seed=SEED):
         path = target / f"{payload.cluster_name}-{payload.name}"
-        path.write_bytes(payload.content)
+        path.write_bytes(as_new_manifest(payload.content))
         files.append(path)
         names[payload.cluster_id] = payload.cluster_name
         rows += sum(payload.rows.values())

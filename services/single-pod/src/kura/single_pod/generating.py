@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -51,6 +55,26 @@ def recent_payloads(profile: ClusterProfile, *, days: int, end: date | None, see
     if end is not None and end < now.date():
         return make_payloads(profile, end=end, days=days, seed=seed)
     return make_payloads(profile, end=end or now.date(), days=days, seed=seed, end_hour=max(now.hour, 1))
+
+
+def as_new_manifest(archive: bytes) -> bytes:
+    """The same payload under a manifest id of its own, as an operator sends it that packs the same days again.
+
+    A payload whose manifest is known already is a duplicate and changes nothing; a new manifest replaces the days.
+    """
+    renewed = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as old,
+        tarfile.open(fileobj=renewed, mode="w:gz", compresslevel=1) as new,
+    ):
+        for member in old:
+            handle = old.extractfile(member)
+            content = handle.read() if handle else b""
+            if member.name == "manifest.json":
+                content = json.dumps(json.loads(content) | {"uuid": str(uuid.uuid4())}).encode()
+                member.size = len(content)
+            new.addfile(member, io.BytesIO(content))
+    return renewed.getvalue()
 
 
 def generate_payloads(

@@ -103,7 +103,13 @@ async def run(
         front = build_front(
             reads=build_reads(gateway=gateway, identity=identity),
             writes=build_writes(
-                database=writer, objects=objects, identity=identity, uploads=writes_settings, sources=writes_settings
+                database=writer,
+                objects=objects,
+                identity=identity,
+                uploads=writes_settings,
+                sources=writes_settings,
+                limits=writes_settings,
+                cost_models=writes_settings,
             ),
             more_routes=scheduler.routes if options.http.is_loopback else (),
             ready=lambda: ready(writer, objects),
