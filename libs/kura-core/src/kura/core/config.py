@@ -212,3 +212,42 @@ class IdentitySettings(SettingsGroup):
     enhanced_org_admin: bool = setting(
         False, "ENHANCED_ORG_ADMIN", "Organisation administrators may do everything without asking the access service."
     )
+
+
+class TenantSettings(SettingsGroup):
+    """How the schema of a tenant is named."""
+
+    schema_suffix: str = setting(
+        "",
+        "SCHEMA_SUFFIX",
+        "Appended to the organisation id when its schema is named.",
+        pattern=r"^[A-Za-z0-9_]{0,20}$",
+    )
+
+
+DEFAULT_RETAIN_MONTHS = 4
+
+
+class RetentionSettings(SettingsGroup):
+    """How long data is kept."""
+
+    retain_months: int = setting(
+        DEFAULT_RETAIN_MONTHS,
+        "RETAIN_NUM_MONTHS",
+        "Months of data that are kept and can be asked for. Any value but 4 overrides the setting of every tenant.",
+        ge=1,
+        le=120,
+    )
+
+    @property
+    def retain_override(self) -> int | None:
+        """Months for every tenant; None where each tenant has its own setting."""
+        return None if self.retain_months == DEFAULT_RETAIN_MONTHS else self.retain_months
+
+
+class TagSettings(SettingsGroup):
+    """How many tag keys reports may know."""
+
+    tag_enabled_limit: int = setting(
+        200, "TAG_ENABLED_LIMIT", "Tag keys an organisation may have enabled at a time; 0 is no limit.", ge=0
+    )

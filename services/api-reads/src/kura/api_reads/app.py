@@ -20,6 +20,7 @@ from kura.api_reads.routes import status
 from kura.api_reads.routes.account import account_endpoints, settings_route
 from kura.api_reads.routes.reports import report_endpoints
 from kura.api_reads.routes.resource_types import resource_type_endpoints
+from kura.api_reads.routes.settings import settings_endpoints
 from kura.api_reads.routes.sources import SourceReads
 from kura.api_reads.routes.tags import tag_endpoints
 from kura.api_reads.routes.uploads import UploadReads
@@ -33,7 +34,13 @@ from kura.store.database import Database
 
 def endpoints() -> list[Endpoint]:
     """Every address the gateway declares."""
-    return [*report_endpoints(), *tag_endpoints(), *resource_type_endpoints(), *account_endpoints()]
+    return [
+        *report_endpoints(),
+        *tag_endpoints(),
+        *resource_type_endpoints(),
+        *account_endpoints(),
+        *settings_endpoints(),
+    ]
 
 
 def build_gateway(
@@ -50,7 +57,11 @@ def build_gateway(
         reader=reader,
         primary=primary or reader,
         cache=ViewCache(most_bytes=reports.report_cache_bytes),
-        rules=Rules(max_groups=reports.report_max_groups, retention_months=reports.retain_months),
+        rules=Rules(
+            max_groups=reports.report_max_groups,
+            retention_months=reports.retain_months,
+            tag_enabled_limit=reports.tag_enabled_limit,
+        ),
         today=today,
         schema_suffix=schema_suffix,
     )

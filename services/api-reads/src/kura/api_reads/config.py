@@ -8,13 +8,15 @@ from kura.core.config import (
     GrpcSettings,
     IdentitySettings,
     ReplicaSettings,
+    RetentionSettings,
     ServiceSettings,
-    SettingsGroup,
+    TagSettings,
+    TenantSettings,
     setting,
 )
 
 
-class ReportSettings(SettingsGroup):
+class ReportSettings(RetentionSettings, TagSettings):
     """What reports may ask and how long they may take."""
 
     report_max_groups: int = setting(
@@ -25,23 +27,6 @@ class ReportSettings(SettingsGroup):
     )
     report_cache_bytes: int = setting(
         64 * 2**20, "KURA_REPORT_CACHE_BYTES", "Memory for finished answers in one process; 0 keeps none.", ge=0
-    )
-    retain_months: int = setting(
-        4,
-        "RETAIN_NUM_MONTHS",
-        "Months of data that are kept and can be asked for; the default leaves the choice to the tenant's setting.",
-        ge=1,
-    )
-
-
-class TenantSettings(SettingsGroup):
-    """How the schema of a tenant is named."""
-
-    schema_suffix: str = setting(
-        "",
-        "SCHEMA_SUFFIX",
-        "Appended to the organisation id when its schema is named.",
-        pattern=r"^[A-Za-z0-9_]{0,20}$",
     )
 
 

@@ -10,10 +10,13 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-from kura.api_writes.config import SourceSettings, UploadSettings
+from kura.api_writes.config import CostModelSettings, TenantLimits, UploadSettings
 from kura.api_writes.receiving import Limits
+from kura.api_writes.routes.cost_models import CostModelWrites
 from kura.api_writes.routes.ingress import INGRESS_PREFIXES, Ingress
+from kura.api_writes.routes.settings import SettingsWrites
 from kura.api_writes.routes.sources import SourceWrites
+from kura.core.config import TenantSettings
 from kura.core.errors import KuraError
 from kura.core.http import build_app as build_http_app
 from kura.core.http import is_open_path
@@ -31,12 +34,16 @@ def build_app(
     objects: ObjectStore,
     identity: IdentityProvider,
     uploads: UploadSettings | None = None,
-    sources: SourceSettings | None = None,
+    sources: TenantSettings | None = None,
+    limits: TenantLimits | None = None,
+    cost_models: CostModelSettings | None = None,
     more_routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """All routes that change something, and the upload address with its GETs."""
     uploads = uploads or UploadSettings()
-    sources = sources or SourceSettings()
+    sources = sources or TenantSettings()
+    limits = limits or TenantLimits()
+    cost_models = cost_models or CostModelSettings()
     writers = ThreadPoolExecutor(uploads.upload_writers, thread_name_prefix="upload")
     ingress = Ingress(
         database=database,
@@ -51,6 +58,17 @@ def build_app(
         schema_suffix=sources.schema_suffix,
     )
     source_writes = SourceWrites(database=database, schema_suffix=sources.schema_suffix)
+    cost_model_writes = CostModelWrites(
+        database=database,
+        schema_suffix=sources.schema_suffix,
+        edit_delay_seconds=cost_models.cost_edit_delay_seconds,
+    )
+    settings_writes = SettingsWrites(
+        database=database,
+        tag_enabled_limit=limits.tag_enabled_limit,
+        retention_is_fixed=limits.retain_override is not None,
+        schema_suffix=sources.schema_suffix,
+    )
 
     async def ready() -> Mapping[str, str | None]:
         checks = {"database": database.ping, "object_store": objects.ping}
@@ -64,7 +82,13 @@ def build_app(
 
     return build_http_app(
         service="api-writes",
-        routes=[*ingress.routes(), *source_writes.routes(), *more_routes],
+        routes=[
+            *ingress.routes(),
+            *source_writes.routes(),
+            *settings_writes.routes(),
+            *cost_model_writes.routes(),
+            *more_routes,
+        ],
         ready=ready,
         identity=identity,
         is_open=is_open,

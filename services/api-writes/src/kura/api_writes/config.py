@@ -6,8 +6,11 @@ from kura.core.config import (
     DatabaseSettings,
     IdentitySettings,
     ObjectStoreSettings,
+    RetentionSettings,
     ServiceSettings,
     SettingsGroup,
+    TagSettings,
+    TenantSettings,
     setting,
 )
 
@@ -32,18 +35,29 @@ class UploadSettings(SettingsGroup):
     )
 
 
-class SourceSettings(SettingsGroup):
-    """How tenants come to be."""
+class TenantLimits(RetentionSettings, TagSettings):
+    """What organisations may set for themselves."""
 
-    schema_suffix: str = setting(
-        "",
-        "SCHEMA_SUFFIX",
-        "Appended to the organisation id when its schema is named.",
-        pattern=r"^[A-Za-z0-9_]{0,20}$",
+
+class CostModelSettings(SettingsGroup):
+    """What follows an edit of a cost model or price list."""
+
+    cost_edit_delay_seconds: float = setting(
+        2.0,
+        "KURA_COST_EDIT_DELAY_SECONDS",
+        "Time between an edit of a cost model and the new costs; edits within it are computed once.",
+        ge=0,
     )
 
 
 class Settings(
-    ServiceSettings, DatabaseSettings, ObjectStoreSettings, IdentitySettings, UploadSettings, SourceSettings
+    ServiceSettings,
+    DatabaseSettings,
+    ObjectStoreSettings,
+    IdentitySettings,
+    UploadSettings,
+    TenantSettings,
+    TenantLimits,
+    CostModelSettings,
 ):
     """Everything the write gateway reads from its environment."""

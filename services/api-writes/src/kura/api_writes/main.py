@@ -40,6 +40,8 @@ async def run(settings: Settings) -> None:
             identity=identity_provider(settings),
             uploads=settings,
             sources=settings,
+            cost_models=settings,
+            limits=settings,
         )
         service = Service(
             name="api-writes",

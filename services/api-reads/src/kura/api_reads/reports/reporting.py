@@ -38,6 +38,8 @@ class Rules:
     """What the installation decides for all reports."""
 
     max_groups: int = 3
+    work_memory: str = "64MB"
+    """What each step of a statement may use to sort and group before it spills to disk."""
     retention_months: int = DEFAULT_RETENTION_MONTHS
     tag_enabled_limit: int = 200
 
@@ -76,7 +78,7 @@ def answer_report(
     connection: Connection, *, report: Report, query: QueryString, limits: Limits, rules: Rules, today: date
 ) -> Answered:
     """Read a report. ParameterErrors, Forbidden or what the database raises."""
-    facts = read_facts(connection, tag_keys=tag_keys_named(query))
+    facts = read_facts(connection, tag_keys=tag_keys_named(query), work_memory=rules.work_memory)
     parameters = read_parameters(query, report, known_of(facts, rules, today))
     plan = planning.make_plan(parameters, limits, rates_to(parameters.currency, facts), facts.days)
 
