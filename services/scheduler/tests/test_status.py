@@ -143,8 +143,8 @@ class TestPartial:
     def test_F41_an_upload_whose_other_files_have_not_come_in_an_hour_is_called_partial(self, db: Database):
         manifest_id = add_manifest(db, missing=("b.csv", "c.csv"))
         facts = {"state": "waiting", "reason_code": "incomplete_manifest", "manifest_id": manifest_id}
-        late = add_upload(db, accepted_at=NOW - timedelta(minutes=61), **facts)
-        recent = add_upload(db, accepted_at=NOW - timedelta(minutes=59), **facts)
+        late = add_upload(db, accepted_at=NOW - timedelta(minutes=70), **facts)
+        recent = add_upload(db, accepted_at=NOW - timedelta(minutes=30), **facts)
         with db.begin() as connection:
             assert status.flag_partial_uploads(connection, older_than_seconds=3600) == 1
         assert upload(db, late).reason_code == "partial"
