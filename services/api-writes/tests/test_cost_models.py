@@ -408,6 +408,7 @@ async def test_thousands_of_problems_are_counted(http: httpx.AsyncClient) -> Non
     ],
 )
 async def test_hostile_bodies_are_refused_quickly(http: httpx.AsyncClient, body: bytes, status: int) -> None:
+    await create(http)  # the tenant
     began = datetime.now(UTC)
     answer = await http.post(MODELS, content=body)
     assert answer.status_code == status
