@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, cast, func, select
+from sqlalchemy import Connection, cast, func, null, select, true
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.types import Text
 
@@ -42,8 +42,13 @@ class Facts:
     """First and last day that has OpenShift data."""
 
 
-def read_facts(connection: Connection, *, tag_keys: Sequence[str] = (), provider_type: str = "OCP") -> Facts:
-    """The tenant's facts; of its tag keys only those among `tag_keys`."""
+def read_facts(
+    connection: Connection, *, tag_keys: Sequence[str] = (), provider_type: str = "OCP", work_memory: str | None = None
+) -> Facts:
+    """The tenant's facts; of its tag keys only those among `tag_keys`.
+
+    `work_memory` is what the statements after this one may use to sort and group; said here, it costs no statement.
+    """
     known_keys = select(func.array_agg(ENABLED_TAG_KEYS.c.key)).where(
         ENABLED_TAG_KEYS.c.provider_type == provider_type, ENABLED_TAG_KEYS.c.key.in_(tag_keys)
     )
@@ -59,8 +64,9 @@ def read_facts(connection: Connection, *, tag_keys: Sequence[str] = (), provider
     days = [select(way(COST_SUMMARY.c.usage_start)).scalar_subquery() for way in (func.min, func.max)]
     asked: list[Any] = [select(column).limit(1).scalar_subquery() for column in settings]
     asked += [part.scalar_subquery() for part in (currencies, groups, known_keys, models, exchange)]
-    row: Any = connection.execute(select(*asked, *days)).one()
-    currency, cost_type, months, enabled, cost_groups, keys, source_currencies, rates, first, last = row
+    memory = null() if work_memory is None else func.set_config("work_mem", work_memory, true())
+    row: Any = connection.execute(select(*asked, *days, memory)).one()
+    currency, cost_type, months, enabled, cost_groups, keys, source_currencies, rates, first, last, _ = row
     account_currency = currency or SYSTEM_DEFAULT
     return Facts(
         account_currency=account_currency,

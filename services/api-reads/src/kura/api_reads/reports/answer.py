@@ -16,13 +16,21 @@ UNALLOCATED = frozenset({"Platform unallocated", "Worker unallocated", "GPU unal
 UNATTRIBUTED = frozenset({"Storage unattributed", "Network unattributed"})
 DEFAULT_PREFIXES = ("openshift-", "kube-")
 MEMBERS = ("raw", "markup", "usage", "total")
-DISTRIBUTED_MEMBERS = (
-    "platform_distributed",
-    "worker_unallocated_distributed",
-    "network_unattributed_distributed",
-    "storage_unattributed_distributed",
-    "gpu_unallocated_distributed",
+INFRASTRUCTURE = tuple((member, f"infra_{member}") for member in MEMBERS)
+SUPPLEMENTARY = tuple((member, f"sup_{member}") for member in MEMBERS)
+COST = tuple((member, f"cost_{member}") for member in MEMBERS)
+COST_OF_PODS = (*COST, ("distributed", "cost_total_distributed"))
+COST_OF_PROJECTS = (
+    *COST,
+    ("platform_distributed", "cost_platform_distributed"),
+    ("worker_unallocated_distributed", "cost_worker_unallocated_distributed"),
+    ("network_unattributed_distributed", "cost_network_unattributed_distributed"),
+    ("storage_unattributed_distributed", "cost_storage_unattributed_distributed"),
+    ("gpu_unallocated_distributed", "cost_gpu_unallocated_distributed"),
+    ("distributed", "cost_total_distributed"),
 )
+"""Members of the cost objects and the names of their values in rows."""
+
 MIG_PART = re.compile(r"(\d*)(.*)")
 
 
@@ -33,19 +41,20 @@ def amount(value: Any, units: str | None) -> Json:
     return {"value": None if value is None else float(value), "units": units}
 
 
-def _costs(row: Row, currency: str) -> Json:
+def _members(row: Row, names: Sequence[tuple[str, str]], currency: str) -> Json:
+    return {member: {"value": float(row[name]), "units": currency} for member, name in names}
+
+
+def _costs(row: Row, currency: str, names: Sequence[tuple[str, str]] = COST) -> Json:
     return {
-        "infrastructure": {member: amount(row[f"infra_{member}"], currency) for member in MEMBERS},
-        "supplementary": {member: amount(row[f"sup_{member}"], currency) for member in MEMBERS},
-        "cost": {member: amount(row[f"cost_{member}"], currency) for member in MEMBERS},
+        "infrastructure": _members(row, INFRASTRUCTURE, currency),
+        "supplementary": _members(row, SUPPLEMENTARY, currency),
+        "cost": _members(row, names, currency),
     }
 
 
 def _costs_by_project(row: Row, currency: str) -> Json:
-    packed = _costs(row, currency)
-    packed["cost"] |= {member: amount(row[f"cost_{member}"], currency) for member in DISTRIBUTED_MEMBERS}
-    packed["cost"]["distributed"] = amount(row["cost_total_distributed"], currency)
-    return packed
+    return _costs(row, currency, COST_OF_PROJECTS)
 
 
 def _inventory(row: Row, units: str, count_units: str | None) -> Json:
@@ -75,8 +84,7 @@ def _pods(read: Rows, *, with_score: bool) -> Callable[[Row, str], Json]:
     count_units = capacity.count_units if capacity is not None and "node" not in read.plan.groups else None
 
     def pack(row: Row, currency: str) -> Json:
-        packed = _costs(row, currency) | _inventory(row, units, count_units)
-        packed["cost"]["distributed"] = amount(row["cost_total_distributed"], currency)
+        packed = _costs(row, currency, COST_OF_PODS) | _inventory(row, units, count_units)
         packed["limit"] = amount(row["limit"], units)
         packed["score"] = score(row, currency) if with_score else {}
         return packed

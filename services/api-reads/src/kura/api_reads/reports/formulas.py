@@ -42,9 +42,12 @@ class Formulas:
         self.measures = measures
         self.cells = cells
         self.rates = plan.rates
+        self.built: dict[str, Column] = {}
 
     def expression(self, name: str) -> Column:
-        return self._of(self.measures[name])
+        if name not in self.built:
+            self.built[name] = self._of(self.measures[name])
+        return self.built[name]
 
     def _of(self, formula: Formula) -> Column:
         c = self.cells.c

@@ -75,17 +75,15 @@ class Plan:
     def _parts(self, *, by_month: bool) -> tuple[Part, ...]:
         if self.table != DAILY or not by_month:
             return (Part(self.table, self.scope.start, self.scope.end),)
-        return tuple(
-            Part(MONTHS if self._is_whole(month) else DAILY, month.start, month.end)
-            for month in DayRange(self.scope.start, self.scope.end).by_month()
-        )
+        return tuple(self._part(days) for days in DayRange(self.scope.start, self.scope.end).by_month())
 
-    def _is_whole(self, days: DayRange) -> bool:
-        """Whether these days of a month are all of it that has data."""
-        if self.days is None:
-            return False
+    def _part(self, days: DayRange) -> Part:
+        """Some days of one month: the folded month if they are all of it that has data."""
         month = Month.of(days.start)
-        return days.start <= max(month.first, self.days.start) and days.end >= min(month.last, self.days.end)
+        known = self.days
+        if known and days.start <= max(month.first, known.start) and days.end >= min(month.last, known.end):
+            return Part(MONTHS, month.first, month.last)
+        return Part(DAILY, days.start, days.end)
 
     @property
     def ranks_apart(self) -> bool:

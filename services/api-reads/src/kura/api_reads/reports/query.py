@@ -20,18 +20,18 @@ from sqlalchemy import (
     Text,
     and_,
     case,
-    column,
     false,
     func,
     literal,
+    not_,
     null,
     or_,
     select,
     tuple_,
     union_all,
-    values,
 )
 from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import CTE, CompoundSelect, Subquery
 
@@ -108,6 +108,36 @@ def _key_columns(measures: Measured) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _lines(
+    plan: Plan,
+    parts: Sequence[Part],
+    amounts: Sequence[str],
+    *,
+    names: Sequence[str],
+    by_bucket: bool,
+    by_row: bool,
+    only: Sequence[tuple[str, ...]] | None = None,
+) -> tuple[Subquery, list[str]]:
+    """Rows of the parts with their keys and the columns `v_…` of `amounts`; and the names of the keys."""
+    selects = []
+    keys: dict[str, Column] = {}
+    for part in parts:
+        table = tenant_table(part.table)
+        keys = _cell_keys(plan, table, names, by_bucket=by_bucket, by_row=by_row)
+        conditions = row_conditions(plan, table, start=part.start, end=part.end)
+        if only is not None:
+            conditions += _narrowed(plan, table, only)
+        selects.append(
+            select(
+                *(column.label(name) for name, column in keys.items()),
+                *(table.c[name].label(f"v_{name}") for name in amounts),
+            )
+            .select_from(_with_categories(plan, table))
+            .where(*conditions)
+        )
+    return (union_all(*selects) if len(selects) > 1 else selects[0]).subquery("lines"), list(keys)
+
+
 def _cells(
     plan: Plan,
     measures: Measured,
@@ -123,24 +153,8 @@ def _cells(
     `only` keeps the rows of these groups.
     """
     sums, maxima = _summed_columns(measures), _largest_columns(measures)
-    values = list(dict.fromkeys([*sums, *maxima]))
-    selects = []
-    keys: dict[str, Column] = {}
-    for part in parts:
-        table = tenant_table(part.table)
-        keys = _cell_keys(plan, table, names, by_bucket=by_bucket, by_row=by_row)
-        conditions = row_conditions(plan, table, start=part.start, end=part.end)
-        if only is not None:
-            conditions += _narrowed(plan, table, only)
-        selects.append(
-            select(
-                *(column.label(name) for name, column in keys.items()),
-                *(table.c[name].label(f"v_{name}") for name in values),
-            )
-            .select_from(_with_categories(plan, table))
-            .where(*conditions)
-        )
-    lines = (union_all(*selects) if len(selects) > 1 else selects[0]).subquery("lines")
+    amounts = list(dict.fromkeys([*sums, *maxima]))
+    lines, keys = _lines(plan, parts, amounts, names=names, by_bucket=by_bucket, by_row=by_row, only=only)
     cells = select(
         *(lines.c[name] for name in keys),
         *(func.sum(lines.c[f"v_{name}"]).label(f"sum_{name}") for name in sums),
@@ -183,9 +197,9 @@ def _narrowed(plan: Plan, table: Table, groups: Sequence[tuple[str, ...]]) -> li
 def _among(plan: Plan, lines: Subquery, groups: Sequence[tuple[str, ...]]) -> Column:
     if not groups:
         return false()
-    names = [key_column(key, plan) for key in plan.ranked_keys]
-    listed = values(*(column(name, Text) for name in names), name="kept").data(list(groups))
-    return tuple_(*(lines.c[name] for name in names)).in_(select(listed))
+    columns = [lines.c[key_column(key, plan)] for key in plan.ranked_keys]
+    listed = [func.unnest(sql_cast(list(texts), ARRAY(Text))) for texts in zip(*groups, strict=True)]
+    return tuple_(*columns).in_(select(*listed))
 
 
 def _row_names(measures: Measured) -> list[str]:
@@ -229,28 +243,28 @@ def report_statement(plan: Plan) -> Statement:
 
 
 def ranks_statement(plan: Plan, ranking: Ranking) -> Statement:
-    """The groups that are kept, in order, and one row about the rest.
+    """The groups that are kept, with their rank over the whole range.
 
-    Columns: rank, the ranked keys, how many groups there are, clusters and source_uuid of the rest. The row about the
-    rest has rank null.
+    Columns: rank, how many groups there are, the ranked keys. Without groups there is no row.
     """
     measures = _needed(plan.report.measures, ranking.by)
-    names = ["cluster_id", "cluster_alias", "source_uuid"]
+    names = ["source_uuid"] if plan.rates.by_source else []
     if any(isinstance(formula, Sum) and formula.rate_type for formula in measures.values()):
         names.append("cost_model_rate_type")
     cells = _cells(plan, measures, plan.ranked_parts, names=names, by_bucket=False, by_row=False)
-    formulas = Formulas(plan, measures, cells)
-    ranked = _ranked(plan, ranking, formulas)
+    ranked = _ranked(plan, ranking, Formulas(plan, measures, cells))
     keys = [ranked.c[key_column(key, plan)] for key in plan.ranked_keys]
-    count = select(func.count()).select_from(ranked).scalar_subquery()
-    nothing = [null().label(key.name) for key in keys]
-    kept = select(ranked.c.rank, *keys, count.label("ranked"), null().label("clusters"), null().label("source_uuid"))
-    rest = (
-        select(null().label("rank"), *nothing, count.label("ranked"), *formulas.places())
-        .select_from(_with_rank(plan, cells, ranked))
-        .where(_left_over(ranking, ranked))
-    )
-    return union_all(rest, kept.where(_is_kept(ranking, ranked)))
+    counted = select(ranked.c.rank, func.count().over().label("ranked"), *keys).subquery("counted")
+    return select(counted).where(_is_kept(ranking, counted))
+
+
+def rest_statement(plan: Plan, kept: Sequence[tuple[str, ...]]) -> Statement:
+    """Clusters and sources of all groups but the kept ones. Columns: clusters, source_uuid."""
+    names = ("cluster_id", "cluster_alias", "source_uuid")
+    lines, _ = _lines(plan, plan.ranked_parts, (), names=names, by_bucket=False, by_row=False)
+    columns = [lines.c[name] for name in names]
+    places = select(*columns).where(not_(_among(plan, lines, kept))).group_by(*columns).subquery("places")
+    return select(*Formulas(plan, {}, places).places())
 
 
 def kept_statement(plan: Plan, groups: Sequence[tuple[str, ...]]) -> Statement:
@@ -332,7 +346,7 @@ def _with_rank(plan: Plan, cells: CTE | Subquery, ranked: CTE) -> Any:
     return cells.join(ranked, and_(*(cells.c[name] == ranked.c[name] for name in names)))
 
 
-def _is_kept(ranking: Ranking, ranked: CTE) -> Column:
+def _is_kept(ranking: Ranking, ranked: CTE | Subquery) -> Column:
     return and_(ranked.c.rank > ranking.offset, ranked.c.rank <= ranking.offset + ranking.limit)
 
 

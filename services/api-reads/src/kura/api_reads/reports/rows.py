@@ -25,6 +25,7 @@ from kura.api_reads.reports.query import (
     kept_statement,
     ranks_statement,
     report_statement,
+    rest_statement,
 )
 
 Row = dict[str, Any]
@@ -147,17 +148,16 @@ def _read_apart(connection: Connection, plan: Plan, ranking: Ranking) -> Rows:
     """
     keys = [shown_name(key) for key in plan.ranked_keys]
     ranks: dict[tuple[str, ...], int] = {}
-    rest: Row = {}
-    for rank, *group, ranked, clusters, sources in connection.execute(ranks_statement(plan, ranking)):
-        if rank is None:
-            rest = {"ranked": ranked, "clusters": clusters or [], "source_uuid": sources or []}
-        else:
-            ranks[tuple(group)] = rank
+    ranked = 0
+    for rank, count, *group in connection.execute(ranks_statement(plan, ranking)):
+        ranks[tuple(group)], ranked = rank, count
+    clusters, sources = connection.execute(rest_statement(plan, sorted(ranks))).one()
+    rest: Row = {"clusters": clusters or [], "source_uuid": sources or []}
     read = _read(connection, plan, kept_statement(plan, sorted(ranks)))
     for row in read.rows:
         row["rank"] = ranks[labels_of(row, keys)]
     totals = _read(connection, totals_of(plan), report_statement(totals_of(plan)))
-    read.total, read.overhead, read.ranked = totals.total, totals.overhead, rest.pop("ranked")
+    read.total, read.overhead, read.ranked = totals.total, totals.overhead, ranked
 
     sums = [name for name, formula in plan.report.measures.items() if not isinstance(formula, Zero)]
     shown = by_date(read.rows)
