@@ -150,10 +150,22 @@ class ReplicaSettings(SettingsGroup):
 
 
 class OwnerSettings(SettingsGroup):
-    """The account that owns the schema; only migrations use it."""
+    """The account that owns the tables; only migrations use it."""
 
-    owner_url: SecretStr = setting(
-        ..., "DATABASE_OWNER_URL DATABASE_URL", "PostgreSQL URL of the account that owns tables and runs migrations."
+    owner_url: SecretStr | None = setting(
+        None,
+        "DATABASE_OWNER_URL DATABASE_URL",
+        "PostgreSQL URL of the account that owns the tables; default: the database of the data directory.",
+    )
+    writer_password: SecretStr | None = setting(
+        None,
+        "KURA_WRITER_PASSWORD",
+        "Password a migration gives the role kura_writer; without it that of the role stays.",
+    )
+    reader_password: SecretStr | None = setting(
+        None,
+        "KURA_READER_PASSWORD",
+        "Password a migration gives the role kura_reader; without it that of the role stays.",
     )
 
 

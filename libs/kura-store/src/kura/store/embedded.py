@@ -32,12 +32,10 @@ import psycopg2
 from psycopg2 import sql
 
 from kura.core.errors import DatabaseUnavailable
+from kura.store.roles import OWNER, READER, WRITER
 
 MAJOR: Final = 18
 SUPERUSER: Final = "postgres"
-OWNER: Final = "kura_owner"
-WRITER: Final = "kura_writer"
-READER: Final = "kura_reader"
 DATABASE: Final = "kura"
 PORT: Final = 5432  # names the socket file; nothing listens on it
 

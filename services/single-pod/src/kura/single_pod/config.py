@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Self, cast
 from urllib.parse import urlsplit
 
-from kura.core.config import GrpcSettings, IdentitySettings, ServiceSettings, setting
+from kura.core.config import GrpcSettings, IdentitySettings, OwnerSettings, ServiceSettings, setting
 from kura.single_pod.problems import CommandError
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -33,7 +33,7 @@ class SinglePodSettings(ServiceSettings):
     )
 
 
-class Settings(SinglePodSettings, GrpcSettings, IdentitySettings):
+class Settings(SinglePodSettings, GrpcSettings, IdentitySettings, OwnerSettings):
     """Everything the single pod itself reads from its environment."""
 
 

@@ -235,16 +235,22 @@ def migrate(
     database_url: Annotated[
         str | None,
         typer.Option(
-            envvar="DATABASE_OWNER_URL", help="PostgreSQL URL of the owning account; default: the data directory's own."
+            help="PostgreSQL URL of the owning account; default: DATABASE_OWNER_URL, else the data directory."
         ),
     ] = None,
 ) -> None:
     """Bring the database's tables to this version. `kura up` does it by itself; deployments run it as a job."""
+    from kura.core.config import OwnerSettings
     from kura.single_pod.home import default_data_dir
     from kura.single_pod.migrating import migrate_database
 
-    url = database_url or os.environ.get("DATABASE_URL") or None
-    migrate_database(url, data_dir=data_dir or default_data_dir(os.environ))
+    settings = OwnerSettings.from_env(os.environ, owner_url=database_url)
+    given = {"kura_writer": settings.writer_password, "kura_reader": settings.reader_password}
+    migrate_database(
+        settings.owner_url.get_secret_value() if settings.owner_url else None,
+        data_dir=data_dir or default_data_dir(os.environ),
+        passwords={role: password.get_secret_value() for role, password in given.items() if password is not None},
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- using

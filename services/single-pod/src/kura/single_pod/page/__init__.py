@@ -1,4 +1,4 @@
-"""The page at `/`: what is there, in pictures. Plain HTML, CSS and JavaScript; nothing is built or fetched elsewhere."""
+"""The page at `/`: what is there, in pictures. Plain HTML, CSS and JavaScript; nothing is built or fetched."""
 
 from __future__ import annotations
 
