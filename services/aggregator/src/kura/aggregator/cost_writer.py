@@ -100,10 +100,10 @@ def delete_costs(tx: Transaction, *, cluster: Cluster, days: DayRange) -> None:
     tx.run(postgresql_statement("delete_explained_costs"), *scope)
 
 
-def write_costs(tx: Transaction, *, rows: Relation, explained: Relation) -> None:
-    """Add the cost rows of some days and the lines that explain them."""
-    tx.copy(DAILY_SUMMARY, with_random_uuids(rows.to_reader()))
+def write_costs(tx: Transaction, *, rows: Relation, explained: Relation) -> int:
+    """Add the cost rows of some days and the lines that explain them; how many rows."""
     tx.copy(EXPLAINED, with_random_uuids(explained.to_reader()))
+    return tx.copy(DAILY_SUMMARY, with_random_uuids(rows.to_reader()))
 
 
 def set_markup(tx: Transaction, *, cluster: Cluster, days: DayRange, factor: float) -> None:

@@ -112,13 +112,12 @@ def apply_cost_model(
         changed = distribute_gpus(
             tx, run=run, resources=resources, facts=facts, engine_opened=engine_opened, today=today
         )
-        step_ended("distribute_gpu", rows_read, tx.rows_written)
+        step_ended("distribute_gpu", rows_read, written)
 
         refresh_tables(tx, run=run, resources=resources, facts=facts, days=changed, engine_opened=engine_opened)
         cost_writer.stamp_costs(tx, facts.summary.cluster)
-        step_ended("write_tables", rows_read, tx.rows_written)
+        step_ended("write_tables", rows_read, written)
         assert_held(tx, run.fence)
-    written = tx.rows_written
     step_ended("commit", rows_read, written)
 
     with Transaction.of_tenant(resources.database, run.schema) as tx:
@@ -159,16 +158,16 @@ def replace_costs(
     cluster, model = facts.summary.cluster, facts.model
     cloud = cost_writer.read_cloud_rows(tx, cluster=cluster, days=run.days)
     cost_writer.delete_costs(tx, cluster=cluster, days=run.days)
-    inputs = Inputs(run=run, resources=resources, facts=facts)
+    inputs, written = Inputs(run=run, resources=resources, facts=facts), 0
     for days in inputs.rounds():
         with resources.engines.lend() as engine:
             engine_opened(engine)
             costs = compute(inputs.open(engine, days=days, cloud=cloud), days=days, facts=facts)
             rows, explained = rows_to_write(engine, facts=facts, costs=costs)
-            cost_writer.write_costs(tx, rows=rows, explained=explained)
+            written += cost_writer.write_costs(tx, rows=rows, explained=explained)
     if model.markup is not None:
         cost_writer.set_markup(tx, cluster=cluster, days=run.days, factor=model.markup)
-    return inputs.rows, tx.rows_written
+    return inputs.rows, written
 
 
 def rows_to_write(engine: Engine, *, facts: CostFacts, costs: Costs) -> tuple[Relation, Relation]:
@@ -509,10 +508,10 @@ def distribute_gpus(
     had_some = cost_writer.has_gpu_distribution(tx, cluster=cluster, month=run.month)
     if had_some:
         cost_writer.delete_gpu_distribution(tx, cluster=cluster, month=run.month)
-    written = False
+    has_some = False
     if facts.model.distribution.gpu:
-        written = write_gpu_distribution(tx, run=run, resources=resources, facts=facts, engine_opened=engine_opened)
-    return run.month if had_some or written else run.days
+        has_some = write_gpu_distribution(tx, run=run, resources=resources, facts=facts, engine_opened=engine_opened)
+    return run.month if had_some or has_some else run.days
 
 
 def write_gpu_distribution(
