@@ -149,11 +149,12 @@ def _aggregate(
 
 
 def gpu_table(gpu_daily: Iterable[Row], *, patterns: Sequence[tuple[str, int]]) -> list[Row]:
-    """§10.3 case B: no GPU rate, usage only."""
+    """§10.3 case B: no GPU rate, usage only; whether a file has the columns of slices makes no two devices of one."""
     keys = ("namespace", "node", "gpu_vendor_name", "gpu_model_name", "mig_profile", "mig_instance_id", "gpu_uuid")
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in gpu_daily:
-        groups.setdefault((day_of(row), *(row[key] for key in keys)), []).append(row)
+        of_slice = {"mig_profile": row["mig_profile"] or None, "mig_instance_id": row["mig_instance_id"] or None}
+        groups.setdefault((day_of(row), *({**row, **of_slice}[key] for key in keys)), []).append(row)
     results = []
     for (day, namespace, node, vendor, model, profile, instance, gpu_uuid), members in groups.items():
         results.append(
@@ -165,8 +166,8 @@ def gpu_table(gpu_daily: Iterable[Row], *, patterns: Sequence[tuple[str, int]]) 
                 "vendor_name": vendor,
                 "model_name": model,
                 "gpu_uuid": gpu_uuid,
-                "mig_profile": profile or None,
-                "mig_instance_id": instance or None,
+                "mig_profile": profile,
+                "mig_instance_id": instance,
                 "gpu_mode": "MIG" if profile else "dedicated",
                 "memory_capacity_gb": _scaled(largest(row["gpu_memory_capacity_mib"] for row in members)),
                 "mig_memory_capacity_gb": _scaled(largest(row["mig_memory_capacity_mib"] for row in members)),

@@ -160,8 +160,11 @@ class RunningKura:
             if all(known[request_id]["state"] in until for request_id in request_ids):
                 return [known[request_id] for request_id in request_ids]
             if time.monotonic() > deadline:
-                open_ones = [item for item in known.values() if item["state"] not in until]
-                raise AssertionError(f"not {sorted(until)} after {seconds:.0f} s: {open_ones}\n{self.log_tail()}")
+                states = "\n".join(
+                    f"{item['request_id']} {item['state']} {item['reason_code']}: {item['reason']}"
+                    for item in known.values()
+                )
+                raise AssertionError(f"not all {sorted(until)} after {seconds:.0f} s:\n{states}\n{self.log_tail()}")
             time.sleep(POLL_SECONDS)
 
     def send(self, *archives: bytes, seconds: float = 120.0) -> list[dict[str, Any]]:
