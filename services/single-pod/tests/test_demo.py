@@ -27,8 +27,8 @@ def demo(*arguments: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_demo_shows_what_it_has_taken_in_and_ends_what_it_started(tmp_path: Path):
-    shown = demo("--clusters", "1", "--days", "2", "--stop", "--json", data_dir=tmp_path)
+def test_the_demo_shows_what_it_has_taken_in_and_ends_what_it_started(place: Path):
+    shown = demo("--clusters", "1", "--days", "2", "--stop", "--json", data_dir=place)
 
     assert shown.returncode == 0, shown.stderr
     facts = json.loads(shown.stdout.splitlines()[-1])
@@ -42,16 +42,16 @@ def test_the_demo_shows_what_it_has_taken_in_and_ends_what_it_started(tmp_path: 
     assert {"web", "db"} < {row["app"] for row in facts["reports"]["label"]["rows"]}
     assert set(facts["seconds"]) == {"start", "generate", "sources", "upload", "visible", "report"}
     assert "Waiting until the reports show them: done in" in shown.stderr
-    assert holder_of(tmp_path) is None
+    assert holder_of(place) is None
 
 
 @pytest.mark.slow
-def test_a_demo_again_on_the_same_data_replaces_it_and_leaves_kura_running(tmp_path: Path):
-    first = demo("--clusters", "1", "--days", "1", "--json", data_dir=tmp_path)
+def test_a_demo_again_on_the_same_data_replaces_it_and_leaves_kura_running(place: Path):
+    first = demo("--clusters", "1", "--days", "1", "--json", data_dir=place)
     try:
         assert first.returncode == 0, first.stderr
-        assert holder_of(tmp_path) is not None
-        again = demo("--clusters", "1", "--days", "1", data_dir=tmp_path)
+        assert holder_of(place) is not None
+        again = demo("--clusters", "1", "--days", "1", data_dir=place)
 
         assert again.returncode == 0, again.stderr
         assert "CPU by project" in again.stdout
@@ -59,15 +59,15 @@ def test_a_demo_again_on_the_same_data_replaces_it_and_leaves_kura_running(tmp_p
         total = json.loads(first.stdout)["reports"]["project"]["total"]["usage"]
         assert f"{total:,.2f}" in again.stdout
     finally:
-        down = [sys.executable, "-P", "-m", "kura.single_pod", "down", "--data-dir", str(tmp_path)]
+        down = [sys.executable, "-P", "-m", "kura.single_pod", "down", "--data-dir", str(place)]
         subprocess.run(down, check=False, capture_output=True)
 
 
 @pytest.mark.slow
-def test_a_demo_that_cannot_start_kura_fails_and_shows_why(tmp_path: Path):
-    (tmp_path / "postgres").write_text("not a directory")
+def test_a_demo_that_cannot_start_kura_fails_and_shows_why(place: Path):
+    (place / "postgres").write_text("not a directory")
 
-    failed = demo(data_dir=tmp_path)
+    failed = demo(data_dir=place)
 
     assert failed.returncode == 1
     assert "Kura did not start" in failed.stderr

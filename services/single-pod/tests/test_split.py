@@ -100,8 +100,8 @@ class Split:
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Split]:
-    running = Split(tmp_path_factory.mktemp("split"))
+def split(module_place: Path) -> Iterator[Split]:
+    running = Split(module_place)
     running.start()
     yield running
     if running.process is not None and running.process.poll() is None:

@@ -16,6 +16,8 @@ import psycopg2
 import pytest
 
 from kura.single_pod.home import holder_of
+from kura.store.embedded import EmbeddedPostgres
+from kura.testing.rabbitmq import RabbitMQ
 from kura.testing.running import RunningKura, running_kura
 
 pytestmark = pytest.mark.slow
@@ -34,8 +36,8 @@ def kura(*arguments: str, data_dir: Path, environ: dict[str, str] | None = None)
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKura]:
-    with running_kura(tmp_path_factory.mktemp("up")) as found:
+def running() -> Iterator[RunningKura]:
+    with running_kura() as found:
         yield found
 
 
@@ -92,35 +94,56 @@ def test_its_database_is_started_again_when_it_dies(running: RunningKura):
     assert "server_restarted" in running.log_file.read_text()
 
 
-def test_an_orderly_stop_ends_with_success_and_leaves_nothing_running(tmp_path: Path):
-    running = RunningKura(tmp_path)
+def test_an_orderly_stop_ends_with_success_and_leaves_nothing_running(place: Path):
+    running = RunningKura(place)
     running.start()
-    pid = running.pid
 
-    down = kura("down", data_dir=tmp_path)
+    down = kura("down", data_dir=place)
 
     assert down.returncode == 0, down.stderr
-    assert holder_of(tmp_path) is None
-    assert not (tmp_path / "endpoints.json").exists()
-    assert not list(tmp_path.glob("postgres/**/postmaster.pid"))
-    assert os.waitpid(pid, 0)[1] == 0
-    assert kura("down", data_dir=tmp_path).returncode == 1
+    assert holder_of(place) is None
+    assert not (place / "endpoints.json").exists()
+    assert not list(place.glob("postgres/**/postmaster.pid"))
+    assert running._process is not None
+    assert running._process.wait(30) == 0
+    assert kura("down", data_dir=place).returncode == 1
 
 
 @pytest.mark.parametrize("everything", [False, True], ids=["alone", "with its database"])
-def test_a_killed_one_starts_again_on_the_same_data(tmp_path: Path, everything: bool):
-    with running_kura(tmp_path) as running:
+def test_a_killed_one_starts_again_on_the_same_data(everything: bool):
+    with running_kura() as running:
         running.add_cluster("cluster-1", name="survivor")
         if everything:
             running.kill_everything()
         else:
             running.kill()
 
-        assert holder_of(tmp_path) is None
+        assert holder_of(running.data_dir) is None
         running.start()
 
-        listed = kura("source", "list", "--json", data_dir=tmp_path)
+        listed = kura("source", "list", "--json", data_dir=running.data_dir)
         assert [source["name"] for source in json.loads(listed.stdout)] == ["survivor"]
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.skipif(not RabbitMQ.is_installed(), reason="rabbitmq-server is not installed")
+def test_a_database_and_a_broker_that_are_named_are_used(place: Path):
+    payloads = str(place / "payloads")
+    node = RabbitMQ(place / "rabbitmq")
+    with EmbeddedPostgres(place / "postgres") as postgres:
+        node.start()
+        try:
+            with running_kura(environ={"DATABASE_URL": postgres.owner_url, "BROKER_URL": node.relay_url}) as running:
+                made = kura("generate", "--out", payloads, data_dir=running.data_dir)
+                assert made.returncode == 0, made.stderr
+                sent = kura("upload", payloads, "--add-source", "--wait", "--json", data_dir=running.data_dir)
+
+                assert [upload["state"] for upload in json.loads(sent.stdout)["uploads"]] == ["done"]
+                assert running.database_url == postgres.owner_url
+                assert not (running.data_dir / "postgres").exists()
+                assert "kura.tasks" in node.control("list_exchanges", "-p", "kura")
+        finally:
+            node.stop()
 
 
 @pytest.mark.parametrize(
