@@ -18,6 +18,7 @@ from kura.api_reads.openapi import openapi_route
 from kura.api_reads.reports.reporting import Rules
 from kura.api_reads.routes import status
 from kura.api_reads.routes.account import account_endpoints, settings_route
+from kura.api_reads.routes.cost_models import cost_model_endpoints
 from kura.api_reads.routes.reports import report_endpoints
 from kura.api_reads.routes.resource_types import resource_type_endpoints
 from kura.api_reads.routes.settings import settings_endpoints
@@ -40,6 +41,7 @@ def endpoints() -> list[Endpoint]:
         *resource_type_endpoints(),
         *account_endpoints(),
         *settings_endpoints(),
+        *cost_model_endpoints(),
     ]
 
 
@@ -59,6 +61,8 @@ def build_gateway(
         cache=ViewCache(most_bytes=reports.report_cache_bytes),
         rules=Rules(
             max_groups=reports.report_max_groups,
+            work_megabytes=reports.report_work_megabytes,
+            statement_seconds=reports.report_seconds,
             retention_months=reports.retain_months,
             tag_enabled_limit=reports.tag_enabled_limit,
         ),

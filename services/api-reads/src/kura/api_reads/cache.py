@@ -7,13 +7,14 @@ change, and a stale answer is never found, in whatever process it was made.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from sqlalchemy import BigInteger, Connection, Table, cast, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Table, cast, func, literal_column, select
 from sqlalchemy.types import Text
 
 from kura.store.tables.shared import EXCHANGE_RATE_DICTIONARY, PROVIDER_INFRASTRUCTURE_MAP
@@ -48,15 +49,19 @@ WATCHED: tuple[Table, ...] = (
 """Small tables; runs and settings leave a new row version in one of them whenever answers change."""
 
 
-def fingerprint(connection: Connection) -> tuple[int, ...]:
-    """Changes whenever a row of a watched table is written or removed: the number of rows and of their writers."""
-    parts = []
+@functools.cache
+def _fingerprint_statement() -> Select[*tuple[int, ...]]:
+    parts: list[ColumnElement[int]] = []
     for table in WATCHED:
         written = cast(cast(literal_column(f"{table.name}.xmin"), Text), BigInteger)
-        counted = select(func.count()).select_from(table).scalar_subquery()
-        summed = select(func.coalesce(func.sum(written), 0)).select_from(table).scalar_subquery()
-        parts += [counted, summed]
-    return tuple(int(value) for value in connection.execute(select(*parts)).one())
+        parts.append(select(func.count()).select_from(table).scalar_subquery())
+        parts.append(select(func.coalesce(func.sum(written), 0)).select_from(table).scalar_subquery())
+    return select(*parts)
+
+
+def fingerprint(connection: Connection) -> tuple[int, ...]:
+    """Changes whenever a row of a watched table is written or removed: the number of rows and of their writers."""
+    return tuple(int(value) for value in connection.execute(_fingerprint_statement()).one())
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,9 @@ class ReportSettings(RetentionSettings, TagSettings):
     report_seconds: float = setting(
         60.0, "KURA_REPORT_SECONDS", "Time one database statement of a report may take before 504.", gt=0
     )
+    report_work_megabytes: int = setting(
+        64, "KURA_REPORT_WORK_MEGABYTES", "Memory one step of a report's statement may use in the database.", ge=1
+    )
     report_cache_bytes: int = setting(
         64 * 2**20, "KURA_REPORT_CACHE_BYTES", "Memory for finished answers in one process; 0 keeps none.", ge=0
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, cast, func, null, select, true
-from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+from sqlalchemy import Connection, Select, bindparam, cast, func, literal, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
 from kura.api_reads.reports.plan import Rates
@@ -42,31 +43,51 @@ class Facts:
     """First and last day that has OpenShift data."""
 
 
-def read_facts(
-    connection: Connection, *, tag_keys: Sequence[str] = (), provider_type: str = "OCP", work_memory: str | None = None
-) -> Facts:
-    """The tenant's facts; of its tag keys only those among `tag_keys`.
-
-    `work_memory` is what the statements after this one may use to sort and group; said here, it costs no statement.
-    """
-    known_keys = select(func.array_agg(ENABLED_TAG_KEYS.c.key)).where(
-        ENABLED_TAG_KEYS.c.provider_type == provider_type, ENABLED_TAG_KEYS.c.key.in_(tag_keys)
+@functools.cache
+def _statement() -> Select[*tuple[Any, ...]]:
+    keys = ENABLED_TAG_KEYS.c
+    known_keys = select(func.array_agg(keys.key)).where(
+        keys.provider_type == bindparam("provider_type", type_=Text),
+        keys.key == func.any(bindparam("tag_keys", type_=ARRAY(Text))),
     )
-    currencies = select(
-        func.array_agg(aggregate_order_by(ENABLED_CURRENCY.c.currency_code, ENABLED_CURRENCY.c.currency_code))
-    )
-    groups = select(func.array_agg(COST_CATEGORY.c.name))
     models = select(
         func.jsonb_object_agg(cast(COST_MODEL_MAP.c.provider_uuid, Text), COST_MODEL.c.currency)
     ).select_from(COST_MODEL_MAP.join(COST_MODEL, COST_MODEL.c.uuid == COST_MODEL_MAP.c.cost_model_id))
-    exchange = select(cast(EXCHANGE_RATE_DICTIONARY.c.currency_exchange_dictionary, JSONB)).limit(1)
-    settings = (TENANT_SETTINGS.c.currency, TENANT_SETTINGS.c.cost_type, TENANT_SETTINGS.c.data_retention_months)
-    days = [select(way(COST_SUMMARY.c.usage_start)).scalar_subquery() for way in (func.min, func.max)]
-    asked: list[Any] = [select(column).limit(1).scalar_subquery() for column in settings]
-    asked += [part.scalar_subquery() for part in (currencies, groups, known_keys, models, exchange)]
-    memory = null() if work_memory is None else func.set_config("work_mem", work_memory, true())
-    row: Any = connection.execute(select(*asked, *days, memory)).one()
-    currency, cost_type, months, enabled, cost_groups, keys, source_currencies, rates, first, last, _ = row
+    asked: list[Select[Any]] = [
+        select(TENANT_SETTINGS.c.currency).limit(1),
+        select(TENANT_SETTINGS.c.cost_type).limit(1),
+        select(TENANT_SETTINGS.c.data_retention_months).limit(1),
+        select(func.array_agg(ENABLED_CURRENCY.c.currency_code)),
+        select(func.array_agg(COST_CATEGORY.c.name)),
+        known_keys,
+        models,
+        select(EXCHANGE_RATE_DICTIONARY.c.currency_exchange_dictionary).limit(1),
+        select(func.min(COST_SUMMARY.c.usage_start)),
+        select(func.max(COST_SUMMARY.c.usage_start)),
+        select(func.set_config(literal("work_mem"), bindparam("work_mem", type_=Text), true())),
+        select(func.set_config(literal("statement_timeout"), bindparam("statement_timeout", type_=Text), true())),
+    ]
+    return select(*(part.scalar_subquery() for part in asked))
+
+
+DEFAULT_SESSION: Mapping[str, str] = {"work_mem": "16MB", "statement_timeout": "60000ms"}
+
+
+def read_facts(
+    connection: Connection,
+    *,
+    tag_keys: Sequence[str] = (),
+    provider_type: str = "OCP",
+    session: Mapping[str, str] = DEFAULT_SESSION,
+) -> Facts:
+    """The tenant's facts; of its tag keys only those among `tag_keys`.
+
+    `session` are server settings for the statements of this transaction after this one; set here they cost no
+    statement of their own.
+    """
+    asked = {"provider_type": provider_type, "tag_keys": list(tag_keys), **session}
+    row: Any = connection.execute(_statement(), asked).one()
+    currency, cost_type, months, enabled, cost_groups, keys, source_currencies, rates, first, last, *_ = row
     account_currency = currency or SYSTEM_DEFAULT
     return Facts(
         account_currency=account_currency,

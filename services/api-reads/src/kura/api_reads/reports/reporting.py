@@ -38,10 +38,16 @@ class Rules:
     """What the installation decides for all reports."""
 
     max_groups: int = 3
-    work_memory: str = "64MB"
+    work_megabytes: int = 64
     """What each step of a statement may use to sort and group before it spills to disk."""
+    statement_seconds: float = 60.0
     retention_months: int = DEFAULT_RETENTION_MONTHS
     tag_enabled_limit: int = 200
+
+    @property
+    def session(self) -> dict[str, str]:
+        """Server settings for the statements of one report."""
+        return {"work_mem": f"{self.work_megabytes}MB", "statement_timeout": f"{int(self.statement_seconds * 1000)}ms"}
 
 
 @dataclass(kw_only=True)
@@ -78,7 +84,7 @@ def answer_report(
     connection: Connection, *, report: Report, query: QueryString, limits: Limits, rules: Rules, today: date
 ) -> Answered:
     """Read a report. ParameterErrors, Forbidden or what the database raises."""
-    facts = read_facts(connection, tag_keys=tag_keys_named(query), work_memory=rules.work_memory)
+    facts = read_facts(connection, tag_keys=tag_keys_named(query), session=rules.session)
     parameters = read_parameters(query, report, known_of(facts, rules, today))
     plan = planning.make_plan(parameters, limits, rates_to(parameters.currency, facts), facts.days)
 
