@@ -19,7 +19,6 @@ from kura.api_reads.reports.reporting import Rules
 from kura.api_reads.routes import status
 from kura.api_reads.routes.account import account_endpoints, settings_route
 from kura.api_reads.routes.cost_models import cost_model_endpoints
-from kura.api_reads.routes.cost_models import cost_model_endpoints
 from kura.api_reads.routes.reports import report_endpoints
 from kura.api_reads.routes.resource_types import resource_type_endpoints
 from kura.api_reads.routes.settings import settings_endpoints
@@ -42,7 +41,6 @@ def endpoints() -> list[Endpoint]:
         *resource_type_endpoints(),
         *account_endpoints(),
         *settings_endpoints(),
-        *cost_model_endpoints(),
         *cost_model_endpoints(),
     ]
 
