@@ -102,7 +102,7 @@ def make_payloads(
     6, 12, 18 and 24 hours. The last day ends at `end_hour`. `only` restricts to some of the clusters.
     """
     chosen = list(only) if only is not None else clusters(profile, seed=seed)
-    inventories = [build_inventory(profile, cluster, seed=seed) for cluster in chosen]
+    reports = [_reports(build_inventory(profile, cluster, seed=seed), profile, seed=seed) for cluster in chosen]
     for back in range(days - 1, -1, -1):
         day = end - timedelta(days=back)
         last_hour = end_hour if back == 0 else HOURS_PER_DAY
@@ -110,10 +110,9 @@ def make_payloads(
             hours = min(last_hour, HOURS_PER_DAY * number // uploads_per_day)
             if hours <= HOURS_PER_DAY * (number - 1) // uploads_per_day:
                 continue
-            for inventory in inventories:
+            for of_cluster in reports:
                 yield from _upload(
-                    inventory,
-                    profile,
+                    of_cluster,
                     day=day,
                     hours=hours,
                     number=number,
@@ -124,8 +123,7 @@ def make_payloads(
 
 
 def _upload(
-    inventory: Inventory,
-    profile: ClusterProfile,
+    reports: "Mapping[str, _Report]",
     *,
     day: date,
     hours: int,
@@ -135,12 +133,11 @@ def _upload(
     compression: int,
 ) -> Iterator[Payload]:
     """The archives of one manifest: one, or one per CSV when they are too big together (ocp-payload §3.1)."""
-    cluster = inventory.cluster
+    cluster = next(iter(reports.values())).inventory.cluster
     manifest_id = random_uuid4(np.random.default_rng([seed, cluster.index, day.toordinal(), number]))
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     last = start + timedelta(hours=hours) - timedelta(seconds=1)
-    per_hour = {report: count // HOURS_PER_DAY for report, count in profile.rows_per_day().items()}
-    rows = {report: count * hours for report, count in per_hour.items()}
+    rows = {name: report.rows_per_hour * hours for name, report in reports.items()}
     sizes = {report: count * BYTES_PER_ROW[report] for report, count in rows.items()}
     split = sum(sizes.values()) >= limit_bytes
 
@@ -172,7 +169,7 @@ def _upload(
         archive = TarGzWriter(level=compression, modified=last)
         archive.member("manifest.json", [orjson.dumps(manifest)])
         for file in group:
-            archive.member(file.name, _csv_chunks(file, inventory, profile, day=day, seed=seed, per_hour=per_hour))
+            archive.member(file.name, _csv_chunks(file, reports[file.report], day=day))
         counted: dict[str, int] = {}
         for file in group:
             counted[file.report] = counted.get(file.report, 0) + file.end_row - file.first_row
@@ -199,13 +196,11 @@ class _File:
     end_row: int
 
 
-def _csv_chunks(
-    file: _File, inventory: Inventory, profile: ClusterProfile, *, day: date, seed: int, per_hour: Mapping[str, int]
-) -> Iterator[bytes | memoryview]:
+def _csv_chunks(file: _File, report: "_Report", *, day: date) -> Iterator[bytes | memoryview]:
     """The text of one CSV, hour by hour; every hour has the same number of rows."""
     yield (",".join(COLUMNS[file.report]) + "\n").encode()
-    count = per_hour[file.report]
-    report = _REPORTS[file.report](inventory, profile, day=day, seed=seed)
+    count = report.rows_per_hour
+    report.begin(day)
     for hour in range(file.first_row // count, -(-file.end_row // count)):
         lines = report.hour(hour)
         low = max(file.first_row - hour * count, 0)
@@ -245,15 +240,31 @@ def _hour_dates(day: date, hour: int) -> str:
 
 
 class _Report:
-    """The rows of one report on one day; `hour` depends on the seed, cluster, day and hour only."""
+    """The rows of one report of one cluster; `hour` depends on the seed, cluster, day and hour only."""
 
-    def __init__(self, inventory: Inventory, profile: ClusterProfile, *, day: date, seed: int) -> None:
+    day: date
+    seed: Sequence[int]
+
+    def __init__(self, inventory: Inventory, profile: ClusterProfile, *, seed: int, rows_per_hour: int) -> None:
         self.inventory = inventory
-        self.day = day
-        self.seed = [seed, inventory.cluster.index, day.toordinal()]
-        self.prepare(profile)
+        self.profile = profile
+        self.rows_per_hour = rows_per_hour
+        self._cluster_seed = (seed, inventory.cluster.index)
+        self.prepare()
 
-    def prepare(self, profile: ClusterProfile) -> None:
+    def begin(self, day: date) -> None:
+        """Go on with the hours of this day."""
+        self.day = day
+        self.seed = [*self._cluster_seed, day.toordinal()]
+
+    def pods_of(self, day: date) -> Sequence[Pod]:
+        """The pods at the end of a day."""
+        if not self.profile.churn:
+            return self.inventory.pods
+        return _pods_of_day(self.inventory, churn=self.profile.churn, day=day, seed=self._cluster_seed)
+
+    def prepare(self) -> None:
+        """Make the text that is the same on all days."""
         raise NotImplementedError
 
     def hour(self, hour: int) -> pa.StringArray:
@@ -263,27 +274,17 @@ class _Report:
         return np.random.default_rng([*self.seed, hour, len(type(self).__name__)])
 
 
-def _pods_of_day(
-    inventory: Inventory, profile: ClusterProfile, seed: Sequence[int]
-) -> tuple[list[Pod], list[Pod], np.ndarray]:
-    """Pods before and after the day's replacements, and the hour at which each place changes."""
-    rng = np.random.default_rng([*seed, 7])
-    chance = rng.random(len(inventory.pods))
-    changes = rng.integers(1, HOURS_PER_DAY, len(inventory.pods))
-    before = [
-        _renamed(pod, [*seed[:2], seed[2] - 1], place) if pod.stateless and profile.churn else pod
-        for place, pod in enumerate(inventory.pods)
-    ]
-    after = [
-        _renamed(pod, seed, place) if pod.stateless and chance[place] < profile.churn else before[place]
-        for place, pod in enumerate(inventory.pods)
-    ]
-    return before, after, changes
-
-
-def _renamed(pod: Pod, seed: Sequence[int], place: int) -> Pod:
-    stem = pod.name.rpartition("-")[0]
-    return replace(pod, name=f"{stem}-{pod_suffix(np.random.default_rng([*seed, place]))}")
+def _pods_of_day(inventory: Inventory, *, churn: float, day: date, seed: Sequence[int]) -> list[Pod]:
+    """The pods at the end of a day: every stateless one is replaced once in 1 / churn days, each on its own day."""
+    period = max(1, round(1 / churn))
+    pods = []
+    for place, pod in enumerate(inventory.pods):
+        if pod.stateless:
+            generation = (day.toordinal() + place * 7919) // period
+            stem = pod.name.rpartition("-")[0]
+            pod = replace(pod, name=f"{stem}-{pod_suffix(np.random.default_rng([*seed, generation, place]))}")
+        pods.append(pod)
+    return pods
 
 
 def _daily_shape(hour: int) -> float:
@@ -292,11 +293,26 @@ def _daily_shape(hour: int) -> float:
 
 
 class _PodUsage(_Report):
-    def prepare(self, profile: ClusterProfile) -> None:
-        before, after, self.changes = _pods_of_day(self.inventory, profile, self.seed)
+    names: pa.StringArray
+    new_names: pa.StringArray
+    changes: np.ndarray
+    """The hour from which a place has its new name."""
+
+    def begin(self, day: date) -> None:
+        super().begin(day)
+        if not self.profile.churn:
+            return
+        self.names = self._names(self.pods_of(day - timedelta(days=1)))
+        self.new_names = self._names(self.pods_of(day))
+        self.changes = np.random.default_rng([*self.seed, 7]).integers(1, HOURS_PER_DAY, len(self.cpu))
+
+    @staticmethod
+    def _names(pods: Sequence[Pod]) -> pa.StringArray:
+        return _texts([f"{pod.node.name},{pod.namespace.name},{pod.name}," for pod in pods])
+
+    def prepare(self) -> None:
         pods = self.inventory.pods
-        self.names = _texts([f"{pod.node.name},{pod.namespace.name},{pod.name}," for pod in before])
-        self.new_names = _texts([f"{pod.node.name},{pod.namespace.name},{pod.name}," for pod in after])
+        self.names = self._names(pods)
         self.cpu = np.array([pod.cpu_request for pod in pods])
         self.memory = np.array([float(pod.memory_request_bytes) for pod in pods])
         self.cpu_limit = np.array([pod.cpu_limit or pod.cpu_request * 2 for pod in pods])
@@ -330,14 +346,16 @@ class _PodUsage(_Report):
         busy = _daily_shape(hour) * rng.gamma(4.0, 0.25, count)
         cpu = np.minimum(self.cpu * busy, self.cpu_limit) * SECONDS_PER_HOUR
         memory = self.memory * (0.55 + 0.35 * rng.random(count)) * SECONDS_PER_HOUR
-        names = pc.if_else(pa.array(self.changes > hour), self.names, self.new_names)
+        names = self.names
+        if self.profile.churn:
+            names = pc.if_else(pa.array(self.changes > hour), self.names, self.new_names)
         return _join(
             _hour_dates(self.day, hour), names, _decimals(cpu), self.cpu_requests, _decimals(memory), self.rest
         )
 
 
 class _StorageUsage(_Report):
-    def prepare(self, profile: ClusterProfile) -> None:
+    def prepare(self) -> None:
         volumes = self.inventory.volumes
         self.used = np.array([0.2 + 0.6 * (sum(volume.name.encode()) % 100) / 100 for volume in volumes])
         self.capacity = np.array([float(volume.capacity_bytes) for volume in volumes])
@@ -361,7 +379,7 @@ class _StorageUsage(_Report):
 
 
 class _NodeLabels(_Report):
-    def prepare(self, profile: ClusterProfile) -> None:
+    def prepare(self) -> None:
         self.lines = _texts([f"{node.name},{label_cell(node.labels)}\n" for node in self.inventory.nodes])
 
     def hour(self, hour: int) -> pa.StringArray:
@@ -369,7 +387,7 @@ class _NodeLabels(_Report):
 
 
 class _NamespaceLabels(_Report):
-    def prepare(self, profile: ClusterProfile) -> None:
+    def prepare(self) -> None:
         self.lines = _texts([f"{space.name},{label_cell(space.labels)}\n" for space in self.inventory.namespaces])
 
     def hour(self, hour: int) -> pa.StringArray:
@@ -377,7 +395,7 @@ class _NamespaceLabels(_Report):
 
 
 class _VmUsage(_Report):
-    def prepare(self, profile: ClusterProfile) -> None:
+    def prepare(self) -> None:
         machines = self.inventory.virtual_machines
         self.cores = np.array([float(machine.cores) for machine in machines])
         self.memory = np.array([float(machine.memory_bytes) for machine in machines])
@@ -409,7 +427,7 @@ class _VmUsage(_Report):
 
 
 class _GpuUsage(_Report):
-    def prepare(self, profile: ClusterProfile) -> None:
+    def prepare(self) -> None:
         self.heads, self.tails = [], []
         for gpu in self.inventory.gpus:
             pod = gpu.pod
@@ -450,7 +468,12 @@ _POOL = 512  # rows of measured values to choose from, for each shape of pod
 
 
 class _RosContainer(_Quarters):
-    def prepare(self, profile: ClusterProfile) -> None:
+    def begin(self, day: date) -> None:
+        super().begin(day)
+        if self.profile.churn:
+            self.lines = _texts([self._names(pod) for pod in self.pods_of(day)])
+
+    def prepare(self) -> None:
         pods = self.inventory.pods
         self.lines = _texts([self._names(pod) for pod in pods])
         shapes: dict[tuple[float, float, int, int], int] = {}
@@ -461,7 +484,7 @@ class _RosContainer(_Quarters):
         self.shape_of_pod = np.array(
             [shapes[pod.cpu_request, pod.cpu_limit, pod.memory_request_bytes, pod.memory_limit_bytes] for pod in pods]
         )
-        rng = np.random.default_rng([*self.seed, 11])
+        rng = np.random.default_rng([*self._cluster_seed, 11])
         self.pool = pa.concat_arrays([self._measured(*shape, rng=rng) for shape in shapes])
 
     @staticmethod
@@ -503,7 +526,7 @@ class _RosContainer(_Quarters):
 
 
 class _RosNamespace(_Quarters):
-    def prepare(self, profile: ClusterProfile) -> None:
+    def prepare(self) -> None:
         spaces = self.inventory.namespaces
         self.lines = _texts([f"{space.name}," for space in spaces])
         place = {space.name: number for number, space in enumerate(spaces)}
@@ -540,3 +563,11 @@ _REPORTS: dict[str, type[_Report]] = {
     "ros_container": _RosContainer,
     "ros_namespace": _RosNamespace,
 }
+
+
+def _reports(inventory: Inventory, profile: ClusterProfile, *, seed: int) -> dict[str, _Report]:
+    """The reports that a cluster of this profile sends."""
+    return {
+        name: _REPORTS[name](inventory, profile, seed=seed, rows_per_hour=count // HOURS_PER_DAY)
+        for name, count in profile.rows_per_day().items()
+    }
