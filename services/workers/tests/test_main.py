@@ -70,6 +70,7 @@ def program(
         **more,
     }
     command = [sys.executable, "-m", "kura.workers.main", "--queue-class", "default", "--queue-class", "summary"]
+    command += ["--queue-class", "refresh"]
     process = subprocess.Popen(command, env=environ)
     try:
         yield process

@@ -48,13 +48,15 @@ class NoddingAggregator:
 
     def __init__(self) -> None:
         self.requests: list[aggregator_pb2.StartRunRequest] = []
+        self.cost_requests: list[aggregator_pb2.StartRunRequest] = []
         self.cancelled: list[str] = []
         self.failures: list[KuraError] = []
         self.hold: asyncio.Event | None = None
         self.notes: list[str] = []
 
     async def StartRun(self, request: aggregator_pb2.StartRunRequest) -> AsyncIterator[aggregator_pb2.RunProgress]:
-        self.requests.append(request)
+        is_cost = request.pipeline == aggregator_pb2.PIPELINE_COST_MODEL
+        (self.cost_requests if is_cost else self.requests).append(request)
         if self.failures:
             raise self.failures.pop(0)
         for done, state in ((0, aggregator_pb2.RUN_STATE_RUNNING), (1, aggregator_pb2.RUN_STATE_SUCCEEDED)):

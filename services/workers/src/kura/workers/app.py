@@ -26,6 +26,7 @@ from kura.store.database import Database
 from kura.store.objects import ObjectStore
 from kura.workers.config import IngestSettings
 from kura.workers.handlers import housekeeping, sources
+from kura.workers.handlers.costs import apply_cost_model
 from kura.workers.handlers.ingest import ingest_payload
 from kura.workers.handlers.summarise import mark_manifests_complete, summarise_all, summarise_range, validate_range
 from kura.workers.handlers.tools import Aggregator, Tools
@@ -36,6 +37,7 @@ HANDLERS: Final[Handlers] = {
     tasks_pb2.IngestPayload: ingest_payload,
     tasks_pb2.SummariseRange: summarise_range,
     tasks_pb2.SummariseAll: summarise_all,
+    tasks_pb2.ApplyCostModel: apply_cost_model,
     tasks_pb2.MarkManifestsComplete: mark_manifests_complete,
     tasks_pb2.ValidateRange: validate_range,
     tasks_pb2.DeleteSourceData: sources.delete_source_data,

@@ -15,6 +15,8 @@ from sqlalchemy.types import Text
 
 from kura.core.days import DayRange, Month
 from kura.core.errors import NotFound
+from kura.queue.tasks import task_type
+from kura.rpc.tasks.v1 import tasks_pb2
 from kura.store.tables.shared import (
     CUSTOMER,
     FILE_DONE,
@@ -26,6 +28,7 @@ from kura.store.tables.shared import (
     MANIFEST_RANGE,
     PROVIDER,
     SOURCES,
+    TASK,
     UPLOAD,
 )
 from kura.store.tables.tenant import ENABLED_TAG_KEYS, REPORT_PERIOD, TENANT_PROVIDER, TENANT_SETTINGS
@@ -504,8 +507,22 @@ def end_waiting(connection: Connection, manifest_id: int) -> None:
     )
 
 
+def manifests_to_summarise_again(connection: Connection, costs: tasks_pb2.ApplyCostModel) -> set[int]:
+    """Those that a summary of the same month, asked for since, will bring to their end."""
+    summary = tasks_pb2.SummariseRange(
+        schema_name=costs.schema_name,
+        provider_uuid=costs.provider_uuid,
+        start_date=costs.start_date,
+        end_date=costs.end_date,
+    )
+    waiting = select(TASK.c.payload["manifestIds"]).where(
+        TASK.c.dedupe_key == task_type(summary.DESCRIPTOR.full_name).dedupe_key(summary), TASK.c.state == "queued"
+    )
+    return {int(number) for number in connection.scalar(waiting) or ()}
+
+
 def close_ranges(connection: Connection, manifest_ids: Sequence[int], days: DayRange) -> None:
-    """Note that the manifests are summarised in this range."""
+    """Note that the manifests are summarised and priced in this range."""
     connection.execute(
         update(MANIFEST_RANGE)
         .where(

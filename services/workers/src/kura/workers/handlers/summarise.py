@@ -49,20 +49,20 @@ async def summarise_range(task: tasks_pb2.SummariseRange, ctx: HandlerContext) -
                 with contextlib.suppress(KuraError):
                     await asyncio.to_thread(_failed, ctx, manifest_ids)
                 raise
-            await asyncio.to_thread(_done, ctx, provider_uuid, manifest_ids, days)
+            await asyncio.to_thread(_done, ctx, task, manifest_ids)
 
 
 def summary_lease(provider_uuid: UUID, month: Month) -> str:
     return f"summary:{provider_uuid}:{month}"
 
 
-def days_of(task: tasks_pb2.SummariseRange | tasks_pb2.ValidateRange) -> DayRange:
+def days_of(task: tasks_pb2.SummariseRange | tasks_pb2.ApplyCostModel | tasks_pb2.ValidateRange) -> DayRange:
     return DayRange(date.fromisoformat(task.start_date), date.fromisoformat(task.end_date))
 
 
 async def run_pipeline(
     ctx: HandlerContext,
-    task: tasks_pb2.SummariseRange | tasks_pb2.ValidateRange,
+    task: tasks_pb2.SummariseRange | tasks_pb2.ApplyCostModel | tasks_pb2.ValidateRange,
     days: DayRange,
     pipeline: aggregator_pb2.Pipeline,
     fence: Fence | None,
@@ -121,14 +121,19 @@ def _failed(ctx: HandlerContext, manifest_ids: list[int]) -> None:
         store.end_step(connection, manifest_ids, "summary", failed=True)
 
 
-def _done(ctx: HandlerContext, provider_uuid: UUID, manifest_ids: list[int], days: DayRange) -> None:
-    """Ranges, manifests, uploads and source say in one transaction that the summary is there."""
+def _done(ctx: HandlerContext, task: tasks_pb2.SummariseRange, manifest_ids: list[int]) -> None:
+    """The summary is there: in the same transaction its costs are asked for, after which the uploads are done."""
+    costs = tasks_pb2.ApplyCostModel(
+        schema_name=task.schema_name,
+        provider_uuid=task.provider_uuid,
+        start_date=task.start_date,
+        end_date=task.end_date,
+        manifest_ids=manifest_ids,
+    )
     with ctx.db.begin() as connection:
         store.lock_manifests(connection, manifest_ids)
-        store.close_ranges(connection, manifest_ids, days)
         store.end_step(connection, manifest_ids, "summary")
-        store.complete_manifests(connection, store.summarised_manifests(connection, manifest_ids))
-        store.mark_updated(connection, provider_uuid)
+        ctx.enqueue(connection, costs)
         ctx.assert_held(connection)
 
 
