@@ -65,7 +65,7 @@ class Product:
             return Reading(
                 report_type=done.report_type.name if done.report_type else None,
                 hourly=[row for part in done.days for row in pq.read_table(part.hourly).to_pylist()],
-                daily=[row for part in done.days for row in pq.read_table(part.daily).to_pylist()],
+                daily=[row for part in done.days for row in pq.read_table(list(part.daily)).to_pylist()],
                 dropped=sum(done.dropped.values()),
                 tag_keys=set(done.tag_keys),
             )

@@ -39,7 +39,7 @@ def hourly(converted: Converted) -> list[dict[str, object]]:
 
 
 def daily(converted: Converted) -> list[dict[str, object]]:
-    return [row for part in converted.days for row in pq.read_table(part.daily).to_pylist()]
+    return [row for part in converted.days for row in pq.read_table(list(part.daily)).to_pylist()]
 
 
 def node(hour: datetime = HOUR, **values: object) -> dict[str, object]:
@@ -302,7 +302,7 @@ def test_a_leap_second_stays_in_its_day(convert):
 def test_physical_types_are_double_timestamp_and_string(convert, report):
     done = convert(csv_bytes([report_row(report, HOUR)]))
 
-    for path in (done.days[0].hourly, done.days[0].daily):
+    for path in (done.days[0].hourly, *done.days[0].daily):
         for field in pq.read_schema(path):
             is_time = field.name in ("interval_start", "interval_end", "report_period_start", "report_period_end")
             assert field.type in ((pa.timestamp("ms"),) if is_time else (pa.float64(), pa.string())), field
@@ -314,8 +314,8 @@ def test_equal_input_gives_equal_bytes(converter, tmp_path):
     (tmp_path / "b").mkdir()
     one, two = (converter.convert(io.BytesIO(csv), tmp_path / d, WINDOW) for d in "ab")
 
-    assert [(p.hourly.read_bytes(), p.daily.read_bytes()) for p in one.days] == [
-        (p.hourly.read_bytes(), p.daily.read_bytes()) for p in two.days
+    assert [(p.hourly.read_bytes(), [path.read_bytes() for path in p.daily]) for p in one.days] == [
+        (p.hourly.read_bytes(), [path.read_bytes() for path in p.daily]) for p in two.days
     ]
 
 
@@ -337,3 +337,24 @@ def test_daily_rows_of_a_file_are_merged_whatever_the_order_of_its_rows(convert)
     rows = [pod(HOUR + timedelta(hours=n % 3), pod=f"p{n % 5}", pod_usage_cpu_core_seconds=1) for n in range(15)]
 
     assert [row["pod_usage_cpu_core_seconds"] for row in daily(convert(csv_bytes(rows)))] == [3] * 5
+
+
+def test_a_day_with_more_groups_than_fit_into_memory_is_grouped_in_parts(tmp_path):
+    rows = [
+        pod(HOUR + timedelta(hours=n % 2), pod=f"p{n // 2}", pod_labels=f"label_a:{n // 2:05000d}")
+        for n in range(16_000)
+    ]
+    for row in rows:
+        row["pod_usage_cpu_core_seconds"] = 1.0
+    with Converter(tmp_path, threads=1, engine_memory_bytes=32 * 2**20) as small:
+        done = small.convert(io.BytesIO(csv_bytes(rows)), tmp_path, WINDOW)
+
+    [part] = done.days
+    usages = [
+        row
+        for path in part.daily
+        for row in pq.read_table(path, columns=["pod", "pod_usage_cpu_core_seconds"]).to_pylist()
+    ]
+    assert len(part.daily) > 1
+    assert len(usages) == len({row["pod"] for row in usages}) == 8_000
+    assert {row["pod_usage_cpu_core_seconds"] for row in usages} == {2.0}

@@ -290,7 +290,7 @@ class FileDay:
     hours: int
     rows: int
     hourly_object: str
-    daily_object: str
+    daily_objects: tuple[str, ...]
 
 
 def begin_files(connection: Connection, manifest_id: int, names: Iterable[str], *, task_id: UUID) -> int:
@@ -344,7 +344,7 @@ def finish_file(
                     "additive": manifest.additive,
                     "accepted_order": order,
                     "hourly_objects": [day.hourly_object],
-                    "daily_objects": [day.daily_object],
+                    "daily_objects": list(day.daily_objects),
                     "rows": day.rows,
                 }
                 for day in days

@@ -130,7 +130,7 @@ def _ingest_file(archive: Archive, name: str, ctx: HandlerContext, stop: Stop) -
             hours=0 if archive.manifest.additive else _hours(archive, part.day) or part.distinct_hours,
             rows=part.rows,
             hourly_object=objects[part.day].hourly,
-            daily_object=objects[part.day].daily,
+            daily_objects=objects[part.day].daily,
         )
         for part in converted.days
         if report_type is not None
@@ -138,7 +138,7 @@ def _ingest_file(archive: Archive, name: str, ctx: HandlerContext, stop: Stop) -
     try:
         _commit_file(archive, name, converted, days, ctx)
     except SourceGone:
-        ctx.tools.objects.delete(key for keys in objects.values() for key in (keys.hourly, keys.daily))
+        ctx.tools.objects.delete(key for found in objects.values() for key in found.keys)
         raise
     return FileResult(
         name=name,
@@ -166,6 +166,7 @@ def _write_objects(
             day=part.day,
             manifest_id=archive.manifest.id,
             report_name=name,
+            daily_files=len(part.daily),
         )
         for part in converted.days
         if converted.report_type is not None
@@ -183,7 +184,7 @@ def _write_objects(
             "reportdatestart": part.day.isoformat(),
             "reportnumhours": str(_hours(archive, part.day) or part.distinct_hours),
         }
-        for key, path in ((keys[part.day].hourly, part.hourly), (keys[part.day].daily, part.daily)):
+        for key, path in zip(keys[part.day].keys, (part.hourly, *part.daily), strict=True):
             writing.append(ctx.tools.object_threads.submit(write, key, path, facts))
     errors = [error for future in writing if (error := future.exception()) is not None]
     if errors:

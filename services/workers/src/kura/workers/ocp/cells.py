@@ -29,6 +29,7 @@ from kura.workers.ocp.times import MS_PER_DAY, epoch_ms, first_ms
 TIMESTAMP = pa.timestamp("ms")
 TEXT = pa.dictionary(pa.int32(), pa.string())
 MOST_COLUMNS = 1000
+LABELS_AT_ONCE = 10_000  # distinct cells that are Python text at a time
 LONGEST_SHOWN = 60  # characters of a bad cell in a message
 KNOWN_COLUMNS = frozenset(name for report_type in REPORT_TYPES for name in report_type.kinds)
 
@@ -175,10 +176,18 @@ def labels_as_json(chunk: pa.Table, layout: Layout, labels: LabelTexts) -> pa.Ta
     for name, kind in layout.report_type.kinds.items():
         if kind is Kind.LABELS:
             cells = _one(chunk[name])
-            texts = labels.read_all(cells.dictionary.to_pylist(), of_tags=name in layout.report_type.tag_key_columns)
-            column = pa.DictionaryArray.from_arrays(cells.indices, pa.array(texts, pa.string()))
+            of_tags = name in layout.report_type.tag_key_columns
+            texts = [
+                pa.array(labels.read_all(some.to_pylist(), of_tags=of_tags), pa.string())
+                for some in _slices(cells.dictionary, LABELS_AT_ONCE)
+            ]
+            column = pa.DictionaryArray.from_arrays(cells.indices, pa.concat_arrays(texts))
             chunk = chunk.set_column(chunk.column_names.index(name), name, column)
     return chunk
+
+
+def _slices(array: pa.Array, rows: int) -> list[pa.Array]:
+    return [array.slice(start, rows) for start in range(0, len(array), rows)] or [array]
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -234,7 +243,7 @@ def _read_csv(text: bytes, layout: Layout, lengths: _Lengths, *, numbers: pa.Dat
         read_options=arrow_csv.ReadOptions(
             column_names=layout.header.stored, use_threads=False, block_size=len(text) + 1
         ),
-        parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=lengths),
+        parse_options=arrow_csv.ParseOptions(newlines_in_values=b'"' in text, invalid_row_handler=lengths),
         convert_options=arrow_csv.ConvertOptions(
             column_types=types, null_values=[""], strings_can_be_null=False, check_utf8=False
         ),

@@ -34,7 +34,7 @@ from kura.workers.ocp.rows import BLOCK_BYTES, Block, Readable, end_of_rows, row
 from kura.workers.ocp.times import MS_PER_DAY, day_of
 
 CHUNK_ROWS = 200_000
-CHUNK_BYTES = 48 * 2**20
+CHUNK_BYTES = 24 * 2**20
 ROW_GROUP_ROWS = 65_536
 MOST_DAYS = 400  # of one file; a day is one open Parquet file
 
@@ -50,7 +50,7 @@ class DayPart:
     rows: int
     distinct_hours: int
     hourly: Path
-    daily: Path
+    daily: tuple[Path, ...]  # several when the day is too diverse to be grouped in memory at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,13 +176,12 @@ class Converter(AbstractContextManager["Converter"]):
     def _pool_map_daily(self, hourly: _HourlyFiles, report_type: ReportType, directory: Path) -> Iterator[DayPart]:
         def write(day: date) -> DayPart:
             part = hourly.parts[day]
-            target = directory / f"{day}.daily.parquet"
             engine = self._engine()
             try:
-                daily.write_daily(engine, [part.path], report_type, day, target)
+                written = daily.write_daily(engine, part.path, report_type, day, directory)
             finally:
                 self._engines.put(engine)
-            return DayPart(day=day, rows=part.rows, distinct_hours=len(part.starts), hourly=part.path, daily=target)
+            return DayPart(day=day, rows=part.rows, distinct_hours=len(part.starts), hourly=part.path, daily=written)
 
         days = sorted(hourly.parts)
         if len(days) == 1:

@@ -6,7 +6,6 @@ gives equal bytes; several days run beside each other on several engines.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,9 @@ import duckdb
 
 from kura.workers.ocp.report_types import BY_NAME, Kind, ReportType
 
-ROW_GROUP_ROWS = 65_536
+ROW_GROUP_ROWS = 32_768
+PARTS = (1, 4, 16, 64, 256)
+"""A day whose groups do not fit into the memory of the engine is grouped in so many parts, by hash of the keys."""
 
 
 def open_engine(directory: Path, *, memory_bytes: int) -> duckdb.DuckDBPyConnection:
@@ -32,25 +33,35 @@ def open_engine(directory: Path, *, memory_bytes: int) -> duckdb.DuckDBPyConnect
     )
     engine.execute("SET allowed_directories = $directories", {"directories": [str(directory)]})
     engine.execute("SET enable_external_access = false")
+    engine.execute("SET enable_progress_bar = false")
     engine.execute("SET lock_configuration = true")
     return engine
 
 
 def write_daily(
-    engine: duckdb.DuckDBPyConnection, hourly: Sequence[Path], report_type: ReportType, day: date, target: Path
-) -> int:
-    """Write the daily rows of one day; return how many.
+    engine: duckdb.DuckDBPyConnection, hourly: Path, report_type: ReportType, day: date, directory: Path
+) -> tuple[Path, ...]:
+    """Write the daily rows of one day.
 
-    In      hourly Parquet files of one type and day
-    Out     the type's group keys, maxima and sums; `interval_start` is the day; other columns are gone
+    In      the hourly Parquet file of one type and day; a directory for the result
+    Out     the type's group keys, maxima and sums; `interval_start` is the day; other columns are gone. One file, or
+            several with distinct keys when the day has too many keys for the engine's memory
     Rule    one row per distinct combination of keys, null being a value like any other
     Errors  none that the data could cause
     Source  ocp-payload §6.8, §6.9
     """
-    rows = engine.execute(
-        _statement(report_type.name), {"hourly": [str(p) for p in hourly], "day": day, "target": str(target)}
-    ).fetchone()
-    return int(rows[0]) if rows else 0
+    for parts in PARTS:
+        targets = tuple(directory / f"{day}.daily.{part}.parquet" for part in range(parts))
+        try:
+            for part, target in enumerate(targets):
+                values = {"hourly": str(hourly), "day": day, "parts": parts, "part": part, "target": str(target)}
+                engine.execute(_statement(report_type.name), values)
+        except duckdb.OutOfMemoryException:
+            if parts == PARTS[-1]:
+                raise
+        else:
+            return targets
+    raise AssertionError("unreachable")
 
 
 @cache
@@ -70,12 +81,8 @@ def _statement(type_name: str) -> str:
       SELECT
         {columns}
       FROM read_parquet($hourly)
+      WHERE $parts = 1 OR hash({keys}) % $parts = $part
       GROUP BY {keys}
       ORDER BY {keys}
     ) TO $target (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {ROW_GROUP_ROWS})
     """  # noqa: S608 - names of our own columns
-
-
-def daily_columns(report_type: ReportType) -> tuple[str, ...]:
-    """Columns of the daily data, in the order they are stored."""
-    return ("interval_start", *report_type.daily_keys, *report_type.daily_max, *report_type.daily_sum)

@@ -25,7 +25,7 @@ def labels_of(cell: str) -> dict[str, str]:
 class LabelTexts:
     """Reads every distinct label cell of a file once: cells repeat from hour to hour."""
 
-    def __init__(self, *, most_characters: int = 16 * 2**20) -> None:
+    def __init__(self, *, most_characters: int = 8 * 2**20) -> None:
         self.tag_keys: set[str] = set()
         self._json: dict[str, str] = {}
         self._characters = 0

@@ -65,17 +65,21 @@ class FileDayObjects:
     """Keys of what one report file brought for one day."""
 
     hourly: str
-    daily: str
+    daily: tuple[str, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.hourly, *self.daily)
 
 
 def file_day_objects(
-    place: SourcePlace, *, report_type: str, day: date, manifest_id: int, report_name: str
+    place: SourcePlace, *, report_type: str, day: date, manifest_id: int, report_name: str, daily_files: int
 ) -> FileDayObjects:
     month = Month.of(day)
     stem = f"{report_type}.{day}.{manifest_id}.k{hashlib.sha256(report_name.encode()).hexdigest()[:12]}"
     return FileDayObjects(
         hourly=f"{place.hourly(report_type, month)}{stem}_0.parquet",
-        daily=f"{place.daily(report_type, month)}{stem}_daily_0.parquet",
+        daily=tuple(f"{place.daily(report_type, month)}{stem}_daily_{part}.parquet" for part in range(daily_files)),
     )
 
 
