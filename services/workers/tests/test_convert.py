@@ -339,6 +339,7 @@ def test_daily_rows_of_a_file_are_merged_whatever_the_order_of_its_rows(convert)
     assert [row["pod_usage_cpu_core_seconds"] for row in daily(convert(csv_bytes(rows)))] == [3] * 5
 
 
+@pytest.mark.slow
 def test_a_day_with_more_groups_than_fit_into_memory_is_grouped_in_parts(tmp_path):
     rows = [
         pod(HOUR + timedelta(hours=n % 2), pod=f"p{n // 2}", pod_labels=f"label_a:{n // 2:05000d}")
