@@ -105,7 +105,7 @@ def test_a_profile_keeps_what_is_not_replaced():
 
 
 def test_amounts_and_times_are_written_for_people():
-    assert [amount(value) for value in (1234.5, 0.0, 0.0001, None)] == ["1,234.50", "0.00", "0.0001", ""]
+    assert [amount(value) for value in (1234.5, -9e-15, 0.0001, None)] == ["1,234.50", "0.00", "0.0001", ""]
     assert [took(seconds) for seconds in (1.04, 150.0, None)] == ["1.0 s", "2.5 min", ""]
     assert moment("2026-01-31T12:00:00.5Z") == datetime(2026, 1, 31, 12, tzinfo=UTC).astimezone().strftime(
         "%Y-%m-%d %H:%M:%S"

@@ -35,10 +35,11 @@ def test_the_demo_shows_what_it_has_taken_in_and_ends_what_it_started(place: Pat
     assert facts["rows_ingested"] > 0
     assert facts["seconds_upload_to_visible"] > 0
     assert facts["http"].startswith("http://127.0.0.1:")
-    assert set(facts["reports"]) == {"project", "node", "label"}
-    for report in facts["reports"].values():
-        assert report["total"]["usage"] > 0
-        assert sum(row["usage"] for row in report["rows"]) == pytest.approx(report["total"]["usage"])
+    assert set(facts["reports"]) == {"project", "node", "label", "cost"}
+    for name, report in facts["reports"].items():
+        measure = "cost" if name == "cost" else "usage"
+        assert report["total"][measure] > 0
+        assert sum(row[measure] for row in report["rows"]) == pytest.approx(report["total"][measure])
     assert {"web", "db"} < {row["app"] for row in facts["reports"]["label"]["rows"]}
     assert set(facts["seconds"]) == {"start", "generate", "sources", "upload", "visible", "report"}
     assert "Waiting until the reports show them: done in" in shown.stderr

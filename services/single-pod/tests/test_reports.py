@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from kura.single_pod.problems import CommandError
-from kura.single_pod.reports import FlatReport, Measure, ReportRequest, flatten, ordered, report_path
+from kura.single_pod.reports import FlatReport, Measure, ReportRequest, flatten, ordered, report_path, without_costs
 
 
 def test_groups_filters_and_order_become_bracket_parameters():
@@ -189,3 +189,4 @@ def test_groups_come_largest_first_or_as_asked_and_the_rest_last():
     assert labels("cost") == ["b", "a", "Others"]
     assert labels("cost:asc") == ["a", "b", "Others"]
     assert labels("project:desc") == ["b", "a", "Others"]
+    assert without_costs(flat).rows == [(("Others",), (9.0,)), (("b",), (1.0,)), (("a",), (2.0,))]

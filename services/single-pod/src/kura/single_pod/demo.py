@@ -18,13 +18,21 @@ from kura.single_pod.client import Kura, Query
 from kura.single_pod.generating import as_new_manifest, recent_payloads
 from kura.single_pod.home import Endpoints, demo_data_dir, read_endpoints
 from kura.single_pod.problems import CommandError
-from kura.single_pod.reports import FlatReport, ReportRequest, flatten, ordered
+from kura.single_pod.reports import FlatReport, ReportRequest, flatten, ordered, without_costs
 from kura.single_pod.stages import Stages
 from kura.single_pod.stopping import stop_process
 from kura.single_pod.tables import err, out, report_table, took
 from kura.single_pod.uploads import add_missing_sources, rows_of, wait_until_visible
 
 SEED = 8
+PRICES_NAME = "Demo prices"
+PRICES = (
+    # metric, cost type, USD
+    ("cpu_core_usage_per_hour", "Supplementary", 0.03),
+    ("memory_gb_usage_per_hour", "Supplementary", 0.004),
+    ("storage_gb_usage_per_month", "Supplementary", 0.05),
+    ("node_cost_per_month", "Infrastructure", 150.0),
+)
 LABELS = ("app", "environment", "team", "tier")
 UPLOADS_AT_ONCE = 4
 ROWS_SHOWN = 10
@@ -53,6 +61,12 @@ REPORTS = (
         title="CPU by node",
         command="report openshift compute --group-by node --order-by usage",
         request=ReportRequest(path="/reports/openshift/compute/", group_by=["node"], order_by=["usage"]),
+    ),
+    Shown(
+        name="cost",
+        title="Cost by project",
+        command="report openshift costs --group-by project --order-by distributed_cost",
+        request=ReportRequest(path="/reports/openshift/costs/", group_by=["project"], order_by=["distributed_cost"]),
     ),
     Shown(
         name="label",
@@ -121,9 +135,10 @@ def _show(
     with Kura(endpoints.http) as kura:
         with stages.stage("generate", f"Making {days} days of {clusters} clusters") as tell:
             made = _make(data_dir / "payloads", clusters=clusters, days=days, tell=tell)
-        with stages.stage("sources", "Registering the clusters, switching labels on"):
+        with stages.stage("sources", "Registering the clusters, switching labels on, setting prices"):
             add_missing_sources(kura, made.clusters)
             _enable_labels(endpoints.database_url)
+            _set_prices(kura, made.clusters)
 
         sending = datetime.now(UTC)
         with stages.stage("upload", f"Uploading {len(made.files)} payloads, {made.rows:,} rows") as tell:
@@ -142,6 +157,7 @@ def _show(
     for shown in REPORTS:
         console.print()
         flat = reports[shown.name].flat
+        flat = flat if shown.name == "cost" else without_costs(flat)
         console.print(report_table(replace(flat, rows=flat.rows[:ROWS_SHOWN]), title=shown.title))
         if len(flat.rows) > ROWS_SHOWN:
             console.print(f" … and {len(flat.rows) - ROWS_SHOWN} more: kura {shown.command}")
@@ -195,6 +211,29 @@ def _enable_labels(database_url: str) -> None:
                 cursor.execute(statement, (list(LABELS),))
     finally:
         connection.close()
+
+
+def _set_prices(kura: Kura, clusters: Mapping[str, str]) -> None:
+    """Give the demo's clusters a cost model, unless they have it."""
+    sources = [source["uuid"] for source in kura.pages("/sources/") if source.get("source_ref") in clusters]
+    known = kura.get("/cost-models/", [("name", PRICES_NAME)])["data"]
+    if any(model["name"] == PRICES_NAME for model in known):
+        return
+    kura.post(
+        "/cost-models/",
+        {
+            "name": PRICES_NAME,
+            "description": "What the demo's clusters cost.",
+            "source_type": "OCP",
+            "source_uuids": sources,
+            "currency": "USD",
+            "distribution": "cpu",
+            "rates": [
+                {"metric": {"name": metric}, "cost_type": kind, "tiered_rates": [{"value": value, "unit": "USD"}]}
+                for metric, kind, value in PRICES
+            ],
+        },
+    )
 
 
 def _send(kura: Kura, files: Sequence[Path], *, tell: Callable[[str], None]) -> list[str]:

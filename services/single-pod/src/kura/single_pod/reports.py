@@ -35,7 +35,7 @@ MEASURES = {
 }
 """Fields of a row that are amounts, in the order of columns, with their headings."""
 
-OWN_FIELDS = frozenset({"date", "values"})
+DISTRIBUTED = "cost, distributed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ def flatten(answer: Mapping[str, Any], *, by_date: bool) -> FlatReport:
     # Costs are nought until a cost model is given; columns of nothing but that would only fill the screen.
     present = {name for amounts in named for name, value in amounts.items() if value or name in MEASURES}
     order = [name for name in [*MEASURES, "cost", "distributed"] if name in present] or ["cost"]
-    headings = MEASURES | {"cost": "cost", "distributed": "cost, distributed"}
+    headings = MEASURES | {"cost": "cost", "distributed": DISTRIBUTED}
     return FlatReport(
         keys=["date", *keys] if by_date else keys,
         measures=[Measure(heading=headings[name], units=collected.units.get(name, "")) for name in order],
@@ -181,6 +181,7 @@ OTHERS = ("Others", "Other")
 def ordered(flat: FlatReport, order_by: Sequence[str]) -> FlatReport:
     """Rows in the order that was asked for, else by the first amount, largest first. For rows over all dates."""
     key, _, direction = (order_by[0] if order_by else "").replace("=", ":").partition(":")
+    key = {"distributed_cost": DISTRIBUTED}.get(key, key)
     headings = [measure.heading for measure in flat.measures]
     rest = [row for row in flat.rows if OTHERS[0] in row[0] or OTHERS[1] in row[0]]
     rows = [row for row in flat.rows if row not in rest]
@@ -190,6 +191,21 @@ def ordered(flat: FlatReport, order_by: Sequence[str]) -> FlatReport:
         column = headings.index(key) if key in headings else 0
         rows.sort(key=lambda row: row[1][column] or 0.0, reverse=direction != "asc")
     return replace(flat, rows=[*rows, *rest])
+
+
+def without_costs(flat: FlatReport) -> FlatReport:
+    """Only what was used."""
+    kept = [index for index, measure in enumerate(flat.measures) if measure.heading not in ("cost", DISTRIBUTED)]
+
+    def chosen(amounts: tuple[float | None, ...]) -> tuple[float | None, ...]:
+        return tuple(amounts[index] for index in kept)
+
+    return replace(
+        flat,
+        measures=[flat.measures[index] for index in kept],
+        rows=[(place, chosen(amounts)) for place, amounts in flat.rows],
+        total=chosen(flat.total),
+    )
 
 
 def _leaves(

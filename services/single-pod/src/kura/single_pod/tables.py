@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 WIDE = 240
 """Columns assumed when the output is not a terminal, so that nothing is cut."""
 
+SMALLEST = 1e-9
+"""Below this an amount is what adding up has left of nought."""
+
 
 def out() -> Console:
     from rich.console import Console
@@ -44,7 +47,9 @@ def print_json(content: Any) -> None:
 def amount(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:,.2f}" if abs(value) >= 0.005 or value == 0 else f"{value:.2g}"
+    if abs(value) < SMALLEST:
+        return "0.00"
+    return f"{value:,.2f}" if abs(value) >= 0.005 else f"{value:.2g}"
 
 
 def moment(text: str | None) -> str:
