@@ -13,6 +13,8 @@ import pytest
 from cluster_house import DAY, HOUR_SECONDS, JANUARY, Cluster, midnight, pod_day
 from sqlalchemy import insert
 
+from kura.aggregator.cost_facts import model_of
+from kura.aggregator.pipelines.cost_preview import Preview, preview_costs
 from kura.aggregator.pipelines.costs import apply_cost_model
 from kura.aggregator.pipelines.openshift import Fence, Outcome, SummaryRun
 from kura.core.days import DayRange
@@ -105,7 +107,7 @@ def total(cluster: Cluster, table: str, where: str = "true") -> Decimal:
 def digest(cluster: Cluster) -> Any:
     with cluster.database.begin() as connection:
         found = digest_on(connection, cluster.schema)
-    return {name: value for name, value in vars(found).items()}
+    return dict(vars(found))
 
 
 def near(value: Any) -> Any:
@@ -320,3 +322,56 @@ def test_on_the_second_the_gpus_of_the_month_before_are_distributed(with_gpus: C
     apply(with_gpus, date(2025, 2, 1), today=date(2025, 2, 2))
 
     assert gpu_costs(with_gpus) == near({"a": 10, "b": 10, "GPU unallocated": 0})
+
+
+# ------------------------------------------------------------------------------------------------------------- preview
+
+
+def preview(cluster: Cluster, document: Mapping[str, Any], *, today: date = LATER) -> Preview:
+    return preview_costs(
+        cluster.resources,
+        schema=cluster.schema,
+        provider_uuids=[cluster.provider_uuid],
+        days=DayRange(DAY, DAY),
+        model=model_of(document),
+        today=today,
+    )
+
+
+PRICES = {
+    "rates": [
+        tiered("cpu_core_usage_per_hour", 0.5, "Supplementary"),
+        tiered("node_cost_per_month", 310),
+        tiered("storage_gb_request_per_month", 2),
+        tagged("cpu_core_usage_per_hour", "app", web=3),
+    ],
+    "distribution_info": {"worker_cost": True, "platform_cost": True},
+}
+
+
+def test_a_preview_shows_what_an_apply_then_gives_and_writes_nothing(priced: Cluster):
+    before = digest(priced)
+
+    asked = preview(priced, PRICES)
+
+    assert digest(priced) == before
+    assert asked.now.total_cost == 0
+    apply(priced)
+    stored = preview(priced, {})
+    assert {p.namespace: vars(p.now) for p in stored.projects} == {
+        p.namespace: pytest.approx(vars(p.then), abs=1e-9) for p in asked.projects
+    }
+    assert stored.then.total_cost == 0
+
+
+def test_a_preview_of_a_past_month_hands_idle_gpus_on(with_gpus: Cluster):
+    document = {
+        "rates": [tagged("gpu_cost_per_month", "nvidia", T4=620)],
+        "distribution_info": {"gpu_unallocated": True},
+    }
+
+    costs = {project.namespace: project.then.total_cost for project in preview(with_gpus, document).projects}
+
+    assert costs == pytest.approx(
+        {"a": 20, "b": 20, "GPU unallocated": 0} | dict.fromkeys(costs.keys() - {"a", "b"}, 0), abs=1e-9
+    )

@@ -21,6 +21,8 @@ from kura.store.objects import ObjectStore
 RUN_SECONDS = 3600.0
 """Longest time one call of StartRun may take; the run itself goes on."""
 
+PREVIEW_SECONDS = 120.0
+
 cli = typer.Typer(add_completion=False, help="The aggregator: Parquet to summary rows to PostgreSQL.")
 
 
@@ -57,7 +59,7 @@ async def run(settings: Settings) -> None:
             host=settings.grpc_host,
             port=settings.grpc_port,
             max_message_bytes=settings.grpc_max_message_bytes,
-            deadlines={"StartRun": RUN_SECONDS},
+            deadlines={"StartRun": RUN_SECONDS, "PreviewCosts": PREVIEW_SECONDS},
             development=settings.development,
         )
         service = Service(

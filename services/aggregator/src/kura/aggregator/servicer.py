@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any
 from uuid import UUID
 
-from kura.aggregator.pipelines import costs, openshift, totals
+from kura.aggregator.cost_facts import CostModel, model_of
+from kura.aggregator.pipelines import cost_preview, costs, openshift, totals
+from kura.aggregator.pipelines.cost_preview import CostParts
 from kura.aggregator.pipelines.openshift import Fence, Outcome, Resources, SummaryRun
 from kura.aggregator.runner import Progress, Request, Result, Run, Runner, State, Steps, Work
 from kura.core.days import DayRange, Month, today
-from kura.core.errors import BadRequest, MethodNotAllowed
+from kura.core.errors import BadRequest, InvalidData, MethodNotAllowed
 from kura.rpc.aggregator.v1 import aggregator_pb2 as messages
 from kura.rpc.aggregator.v1.aggregator_pb2_grpc import AggregatorServiceServicer
 from kura.store.tenancy import schema_name_checked
@@ -23,6 +27,9 @@ STATES = {
     State.FAILED: messages.RUN_STATE_FAILED,
     State.CANCELLED: messages.RUN_STATE_CANCELLED,
 }
+
+
+MOST_PREVIEW_DAYS = 366
 
 
 class PipelineMissing(MethodNotAllowed):
@@ -74,6 +81,35 @@ class AggregatorServicer(AggregatorServiceServicer):
             ]
         )
 
+    async def PreviewCosts(
+        self, request: messages.PreviewCostsRequest, context: Any = None
+    ) -> messages.PreviewCostsResponse:
+        if not request.provider_uuids:
+            raise BadRequest("At least one source is needed.", field="provider_uuids")
+        preview = await asyncio.to_thread(
+            cost_preview.preview_costs,
+            self._resources,
+            schema=schema_name_checked(request.schema_name),
+            provider_uuids=[_uuid(text, "provider_uuids") for text in request.provider_uuids],
+            days=_preview_days(request),
+            model=_cost_model(request.cost_model),
+            today=today(),
+        )
+        return messages.PreviewCostsResponse(
+            projects=[
+                messages.ProjectPreview(
+                    provider_uuid=str(project.provider_uuid),
+                    namespace=project.namespace,
+                    now=parts_message(project.now),
+                    then=parts_message(project.then),
+                )
+                for project in preview.projects
+            ],
+            now=parts_message(preview.now),
+            then=parts_message(preview.then),
+            rows_read=preview.rows_read,
+        )
+
     def _work_of(self, pipeline: int, run: SummaryRun) -> tuple[int, Work]:
         """How many steps the pipeline has, and what does them."""
         resources = self._resources
@@ -115,6 +151,28 @@ def summary_run_of(request: messages.StartRunRequest) -> SummaryRun:
     )
 
 
+def _preview_days(request: messages.PreviewCostsRequest) -> DayRange:
+    start, end = _day(request.start_date, "start_date"), _day(request.end_date, "end_date")
+    if end < start:
+        raise BadRequest("end_date must not be before start_date.", field="end_date")
+    days = DayRange(start, end)
+    if len(days) > MOST_PREVIEW_DAYS:
+        raise BadRequest(f"A preview covers at most {MOST_PREVIEW_DAYS} days.", field="end_date")
+    return days
+
+
+def _cost_model(text: str) -> CostModel:
+    try:
+        document = json.loads(text or "{}")
+        if not isinstance(document, dict):
+            raise BadRequest("cost_model must be a JSON object.", field="cost_model")
+        return model_of(document)
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise BadRequest(f"cost_model has not the form of a cost model: {error}.", field="cost_model") from error
+    except InvalidData as error:
+        raise BadRequest(str(error), field="cost_model") from error
+
+
 def _uuid(text: str, field: str) -> UUID:
     try:
         return UUID(text)
@@ -131,6 +189,10 @@ def _day(text: str, field: str) -> date:
 
 def _result(outcome: Outcome) -> Result:
     return Result(rows_read=outcome.rows_read, rows_written=outcome.rows_written, notes=tuple(outcome.notes))
+
+
+def parts_message(parts: CostParts) -> messages.CostParts:
+    return messages.CostParts(**vars(parts), total_cost=parts.total_cost)
 
 
 def progress_message(run_id: str, progress: Progress) -> messages.RunProgress:

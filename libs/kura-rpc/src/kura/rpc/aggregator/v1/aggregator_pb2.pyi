@@ -149,3 +149,65 @@ class ListRunsResponse(_message.Message):
     RUNS_FIELD_NUMBER: _ClassVar[int]
     runs: _containers.RepeatedCompositeFieldContainer[Run]
     def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping[str, object]]]] = ...) -> None: ...
+
+class PreviewCostsRequest(_message.Message):
+    __slots__ = ("schema_name", "provider_uuids", "start_date", "end_date", "cost_model")
+    SCHEMA_NAME_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_UUIDS_FIELD_NUMBER: _ClassVar[int]
+    START_DATE_FIELD_NUMBER: _ClassVar[int]
+    END_DATE_FIELD_NUMBER: _ClassVar[int]
+    COST_MODEL_FIELD_NUMBER: _ClassVar[int]
+    schema_name: str
+    provider_uuids: _containers.RepeatedScalarFieldContainer[str]
+    start_date: str
+    end_date: str
+    cost_model: str
+    def __init__(self, schema_name: _Optional[str] = ..., provider_uuids: _Optional[_Iterable[str]] = ..., start_date: _Optional[str] = ..., end_date: _Optional[str] = ..., cost_model: _Optional[str] = ...) -> None: ...
+
+class CostParts(_message.Message):
+    __slots__ = ("raw_cost", "markup_cost", "infrastructure_usage_cost", "supplementary_usage_cost", "platform_distributed", "worker_distributed", "unattributed_storage", "unattributed_network", "gpu_distributed", "total_cost")
+    RAW_COST_FIELD_NUMBER: _ClassVar[int]
+    MARKUP_COST_FIELD_NUMBER: _ClassVar[int]
+    INFRASTRUCTURE_USAGE_COST_FIELD_NUMBER: _ClassVar[int]
+    SUPPLEMENTARY_USAGE_COST_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_DISTRIBUTED_FIELD_NUMBER: _ClassVar[int]
+    WORKER_DISTRIBUTED_FIELD_NUMBER: _ClassVar[int]
+    UNATTRIBUTED_STORAGE_FIELD_NUMBER: _ClassVar[int]
+    UNATTRIBUTED_NETWORK_FIELD_NUMBER: _ClassVar[int]
+    GPU_DISTRIBUTED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COST_FIELD_NUMBER: _ClassVar[int]
+    raw_cost: float
+    markup_cost: float
+    infrastructure_usage_cost: float
+    supplementary_usage_cost: float
+    platform_distributed: float
+    worker_distributed: float
+    unattributed_storage: float
+    unattributed_network: float
+    gpu_distributed: float
+    total_cost: float
+    def __init__(self, raw_cost: _Optional[float] = ..., markup_cost: _Optional[float] = ..., infrastructure_usage_cost: _Optional[float] = ..., supplementary_usage_cost: _Optional[float] = ..., platform_distributed: _Optional[float] = ..., worker_distributed: _Optional[float] = ..., unattributed_storage: _Optional[float] = ..., unattributed_network: _Optional[float] = ..., gpu_distributed: _Optional[float] = ..., total_cost: _Optional[float] = ...) -> None: ...
+
+class ProjectPreview(_message.Message):
+    __slots__ = ("provider_uuid", "namespace", "now", "then")
+    PROVIDER_UUID_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    THEN_FIELD_NUMBER: _ClassVar[int]
+    provider_uuid: str
+    namespace: str
+    now: CostParts
+    then: CostParts
+    def __init__(self, provider_uuid: _Optional[str] = ..., namespace: _Optional[str] = ..., now: _Optional[_Union[CostParts, _Mapping[str, object]]] = ..., then: _Optional[_Union[CostParts, _Mapping[str, object]]] = ...) -> None: ...
+
+class PreviewCostsResponse(_message.Message):
+    __slots__ = ("projects", "now", "then", "rows_read")
+    PROJECTS_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    THEN_FIELD_NUMBER: _ClassVar[int]
+    ROWS_READ_FIELD_NUMBER: _ClassVar[int]
+    projects: _containers.RepeatedCompositeFieldContainer[ProjectPreview]
+    now: CostParts
+    then: CostParts
+    rows_read: int
+    def __init__(self, projects: _Optional[_Iterable[_Union[ProjectPreview, _Mapping[str, object]]]] = ..., now: _Optional[_Union[CostParts, _Mapping[str, object]]] = ..., then: _Optional[_Union[CostParts, _Mapping[str, object]]] = ..., rows_read: _Optional[int] = ...) -> None: ...

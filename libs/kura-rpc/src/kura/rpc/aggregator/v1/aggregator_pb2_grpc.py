@@ -58,6 +58,11 @@ class AggregatorServiceStub:
                 request_serializer=kura_dot_aggregator_dot_v1_dot_aggregator__pb2.ListRunsRequest.SerializeToString,
                 response_deserializer=kura_dot_aggregator_dot_v1_dot_aggregator__pb2.ListRunsResponse.FromString,
                 _registered_method=True)
+        self.PreviewCosts = channel.unary_unary(
+                '/kura.aggregator.v1.AggregatorService/PreviewCosts',
+                request_serializer=kura_dot_aggregator_dot_v1_dot_aggregator__pb2.PreviewCostsRequest.SerializeToString,
+                response_deserializer=kura_dot_aggregator_dot_v1_dot_aggregator__pb2.PreviewCostsResponse.FromString,
+                _registered_method=True)
 
 
 class AggregatorServiceServicer:
@@ -107,6 +112,16 @@ class AggregatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewCosts(self, request, context):
+        """Computes what a cost model would make of the usage of some sources and days, beside what is stored now. Writes nothing.
+
+        Errors: INVALID_ARGUMENT bad days, more than 366 of them, or a cost model that is no JSON object of that form;
+        NOT_FOUND unknown source; UNAVAILABLE a store is away, retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AggregatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +144,11 @@ def add_AggregatorServiceServicer_to_server(servicer, server):
                     servicer.ListRuns,
                     request_deserializer=kura_dot_aggregator_dot_v1_dot_aggregator__pb2.ListRunsRequest.FromString,
                     response_serializer=kura_dot_aggregator_dot_v1_dot_aggregator__pb2.ListRunsResponse.SerializeToString,
+            ),
+            'PreviewCosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewCosts,
+                    request_deserializer=kura_dot_aggregator_dot_v1_dot_aggregator__pb2.PreviewCostsRequest.FromString,
+                    response_serializer=kura_dot_aggregator_dot_v1_dot_aggregator__pb2.PreviewCostsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -243,6 +263,33 @@ class AggregatorService:
             '/kura.aggregator.v1.AggregatorService/ListRuns',
             kura_dot_aggregator_dot_v1_dot_aggregator__pb2.ListRunsRequest.SerializeToString,
             kura_dot_aggregator_dot_v1_dot_aggregator__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewCosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kura.aggregator.v1.AggregatorService/PreviewCosts',
+            kura_dot_aggregator_dot_v1_dot_aggregator__pb2.PreviewCostsRequest.SerializeToString,
+            kura_dot_aggregator_dot_v1_dot_aggregator__pb2.PreviewCostsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -10,6 +10,7 @@ class AggregatorServiceStub:
     CancelRun: aio.UnaryUnaryMultiCallable[aggregator_pb2.CancelRunRequest, aggregator_pb2.CancelRunResponse]
     GetRun: aio.UnaryUnaryMultiCallable[aggregator_pb2.GetRunRequest, aggregator_pb2.GetRunResponse]
     ListRuns: aio.UnaryUnaryMultiCallable[aggregator_pb2.ListRunsRequest, aggregator_pb2.ListRunsResponse]
+    PreviewCosts: aio.UnaryUnaryMultiCallable[aggregator_pb2.PreviewCostsRequest, aggregator_pb2.PreviewCostsResponse]
 
 class AggregatorServiceServicer:
     def StartRun(
@@ -24,5 +25,8 @@ class AggregatorServiceServicer:
     async def ListRuns(
         self, request: aggregator_pb2.ListRunsRequest, context: aio.ServicerContext[aggregator_pb2.ListRunsRequest, aggregator_pb2.ListRunsResponse]
     ) -> aggregator_pb2.ListRunsResponse: ...
+    async def PreviewCosts(
+        self, request: aggregator_pb2.PreviewCostsRequest, context: aio.ServicerContext[aggregator_pb2.PreviewCostsRequest, aggregator_pb2.PreviewCostsResponse]
+    ) -> aggregator_pb2.PreviewCostsResponse: ...
 
 def add_AggregatorServiceServicer_to_server(servicer: AggregatorServiceServicer, server: aio.Server) -> None: ...
