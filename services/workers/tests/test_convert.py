@@ -152,7 +152,7 @@ def test_a_row_with_too_few_fields_is_filled_with_empty_text(convert):
 def test_a_cell_of_ten_megabytes_is_kept(convert):
     long = "x" * 10_000_000
 
-    assert hourly(convert(csv_bytes([node(node=long), node()])))[0]["node"] == long
+    assert hourly(convert(csv_bytes([pod(pod=long), pod()])))[0]["pod"] == long
 
 
 # ── cells ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -208,13 +208,20 @@ def test_values_that_cannot_be_are_dropped_and_counted(convert):
                 pod(pod_usage_cpu_core_seconds="-inf"),
                 pod(node_capacity_cpu_cores="inf"),
                 pod(node_capacity_cpu_cores="nan", pod_usage_cpu_core_seconds="nan"),
-                pod(node_capacity_cpu_cores=1e300),
+                pod(node_capacity_cpu_cores=1e16),
+                pod(pod_usage_cpu_core_seconds=-1.1e18),
             ]
         )
     )
 
-    assert [row["pod_usage_cpu_core_seconds"] for row in hourly(done)] == [1e18, 0]
-    assert dict(done.dropped) == {"implausible_value": 3, "not_a_finite_number": 4}
+    assert [row["pod_usage_cpu_core_seconds"] for row in hourly(done)] == [1e18]
+    assert dict(done.dropped) == {"implausible_value": 6, "not_a_finite_number": 3}
+
+
+def test_a_name_that_the_summary_tables_cannot_hold_drops_its_row(convert):
+    done = convert(csv_bytes([node(node="n" * 253), node(node="n" * 254), node(node="ü" * 253)]))
+
+    assert (done.rows, dict(done.dropped)) == (2, {"name_too_long": 1})
 
 
 def test_negative_values_are_kept_and_counted(convert):

@@ -22,7 +22,16 @@ from pyarrow import csv as arrow_csv
 from kura.workers.ocp import gpu
 from kura.workers.ocp.labels import LabelTexts
 from kura.workers.ocp.refusal import FileRefused
-from kura.workers.ocp.report_types import GPU_USAGE, LARGEST_PLAUSIBLE, REPORT_TYPES, TIME_COLUMNS, Kind, ReportType
+from kura.workers.ocp.report_types import (
+    GPU_USAGE,
+    LARGEST,
+    LARGEST_PLAUSIBLE,
+    LONGEST,
+    REPORT_TYPES,
+    TIME_COLUMNS,
+    Kind,
+    ReportType,
+)
 from kura.workers.ocp.rows import Block
 from kura.workers.ocp.times import MS_PER_DAY, epoch_ms, first_ms
 
@@ -36,6 +45,7 @@ KNOWN_COLUMNS = frozenset(name for report_type in REPORT_TYPES for name in repor
 ROW_TOO_LONG = "too_many_fields"
 ROW_IMPLAUSIBLE = "implausible_value"
 ROW_NOT_FINITE = "not_a_finite_number"
+ROW_NAME_TOO_LONG = "name_too_long"
 ROW_IN_FUTURE = "after_tomorrow"
 ROW_EXPIRED = "before_retention"
 
@@ -147,6 +157,8 @@ def type_block(block: Block, layout: Layout) -> TypedBlock:
     for name, kind in layout.report_type.kinds.items():
         if kind in (Kind.NUMBER, Kind.NULLABLE_NUMBER) and name not in layout.report_type.derived:
             columns[name] = _numbers(raw, name, layout.report_type, keep, dropped, cells)
+        elif name in LONGEST and name in raw.column_names:
+            _drop(keep, _longer_than(_one(raw[name]), LONGEST[name]), dropped, ROW_NAME_TOO_LONG)
 
     every = bool(keep.all())
     typed = raw if every else raw.filter(pa.array(keep))
@@ -347,11 +359,12 @@ def _numbers(
         return column
     if values.min() < 0:
         cells[CELL_NEGATIVE] += int((values < 0).sum())
-    if name in report_type.bounded and not values.max() <= LARGEST_PLAUSIBLE:
-        _drop(keep, values > LARGEST_PLAUSIBLE, dropped, ROW_IMPLAUSIBLE)
     with np.errstate(all="ignore"):
         if not np.isfinite(values.sum()):
-            _drop(keep, ~np.isfinite(values), dropped, ROW_NOT_FINITE)
+            _drop(keep, np.isnan(values) | (values == -np.inf), dropped, ROW_NOT_FINITE)
+        largest = LARGEST.get(name, LARGEST_PLAUSIBLE)
+        if not (values.max() <= largest and values.min() >= -largest):
+            _drop(keep, np.abs(values) > largest, dropped, ROW_IMPLAUSIBLE)
     return column if nullable else pa.array(values)
 
 
@@ -371,6 +384,15 @@ def _text(typed: pa.Table, name: str, *, compact: bool) -> pa.Array:
         return pa.nulls(typed.num_rows, TEXT)
     column = _one(typed[name])
     return column.dictionary_decode().dictionary_encode() if compact else column
+
+
+def _longer_than(column: pa.DictionaryArray, characters: int) -> np.ndarray:
+    """Rows whose text has more characters."""
+    longest = np.array([len(text) for text in column.dictionary.to_pylist()], dtype=np.int64)
+    if not len(longest) or longest.max() <= characters:
+        return np.zeros(len(column), dtype=bool)
+    too_long: np.ndarray = longest[column.indices.to_numpy()] > characters
+    return too_long
 
 
 def _mapped(column: pa.DictionaryArray, rule: Callable[[str], str]) -> pa.DictionaryArray:

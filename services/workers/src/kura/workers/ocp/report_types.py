@@ -23,7 +23,21 @@ class Kind(Enum):
 TIME_COLUMNS = ("report_period_start", "report_period_end", "interval_start", "interval_end")
 
 LARGEST_PLAUSIBLE = 1e18
-"""A row with a larger value in one of its `bounded` columns is a glitch of the metrics store and is dropped."""
+"""A row with a larger value, of either sign, is a glitch of the metrics store and is dropped. The reference does so in
+some columns only; in the others the summary tables would refuse such a value later, and with it the whole month."""
+
+LARGEST = {"node_capacity_cpu_cores": 1e15, "gpu_max_slices": 1e9, "mig_slice_count": 1e9}
+"""Columns whose tables hold less: numeric(18,2) and integer."""
+
+LONGEST = {
+    **dict.fromkeys(
+        ("namespace", "node", "resource_id", "persistentvolume", "persistentvolumeclaim", "storageclass"), 253
+    ),
+    **dict.fromkeys(("gpu_uuid", "gpu_model_name", "gpu_vendor_name", "mig_instance_id"), 128),
+    "mig_profile": 64,
+    "mig_strategy": 10,
+}
+"""Characters that the summary tables hold. A longer text is no Kubernetes name; its row is dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +50,6 @@ class ReportType:
     derived: tuple[str, ...] = ()  # computed here, after reading; present in hourly and daily data
     kinds: dict[str, Kind]
     tag_key_columns: tuple[str, ...] = ()
-    bounded: tuple[str, ...] = ()
     effective: tuple[tuple[str, str, str], ...] = ()  # (result, usage, request): result is the larger, hour by hour
     daily_keys: tuple[str, ...]
     daily_max: tuple[str, ...] = ()
@@ -81,7 +94,6 @@ STORAGE_USAGE = ReportType(
     optional=STORAGE_OPTIONAL,
     kinds=_kinds(text=(*STORAGE_TEXT, *STORAGE_OPTIONAL), number=STORAGE_NUMBERS, labels=STORAGE_LABELS),
     tag_key_columns=STORAGE_LABELS,
-    bounded=STORAGE_NUMBERS,
     daily_keys=(
         "namespace",
         "node",
@@ -121,7 +133,6 @@ POD_USAGE = ReportType(
         labels=("pod_labels",),
     ),
     tag_key_columns=("pod_labels",),
-    bounded=(*POD_SECONDS, *POD_CAPACITY_SECONDS, "node_capacity_memory_bytes"),
     effective=(
         ("pod_effective_usage_cpu_core_seconds", "pod_usage_cpu_core_seconds", "pod_request_cpu_core_seconds"),
         ("pod_effective_usage_memory_byte_seconds", "pod_usage_memory_byte_seconds", "pod_request_memory_byte_seconds"),
