@@ -106,6 +106,9 @@ class Kura:
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._request("POST", API + path, json=dict(body)).json()
 
+    def put(self, path: str, body: Mapping[str, Any]) -> None:
+        self._request("PUT", API + path, json=body)
+
     def add_cluster(self, *, name: str, cluster_id: str) -> Any:
         """Register an OpenShift source."""
         credentials = {"credentials": {"cluster_id": cluster_id}}

@@ -22,6 +22,7 @@ from kura.single_pod.reports import FlatReport, ReportRequest, flatten, ordered,
 from kura.single_pod.stages import Stages
 from kura.single_pod.stopping import stop_process
 from kura.single_pod.tables import err, out, report_table, took
+from kura.single_pod.tag_keys import set_keys, wait_for_keys
 from kura.single_pod.uploads import add_missing_sources, rows_of, wait_until_visible
 
 SEED = 8
@@ -135,14 +136,20 @@ def _show(
     with Kura(endpoints.http) as kura:
         with stages.stage("generate", f"Making {days} days of {clusters} clusters") as tell:
             made = _make(data_dir / "payloads", clusters=clusters, days=days, tell=tell)
-        with stages.stage("sources", "Registering the clusters, switching labels on, setting prices"):
+        with stages.stage("sources", "Registering the clusters, setting prices"):
             add_missing_sources(kura, made.clusters)
-            _enable_labels(endpoints.database_url)
             _set_prices(kura, made.clusters)
 
         sending = datetime.now(UTC)
-        with stages.stage("upload", f"Uploading {len(made.files)} payloads, {made.rows:,} rows") as tell:
-            request_ids = _send(kura, made.files, tell=tell)
+        with stages.stage(
+            "upload", f"Uploading {len(made.files)} payloads, {made.rows:,} rows; keeping labels"
+        ) as tell:
+            first, others = made.files[:1], made.files[1:]
+            request_ids = _send(kura, first, tell=tell)
+            # Keys are known once data has them; enabled, their values are kept in every summary.
+            wait_for_keys(kura, LABELS, seconds=VISIBLE_SECONDS)
+            set_keys(kura, LABELS, enabled=True)
+            request_ids += _send(kura, others, tell=tell)
         with stages.stage("visible", "Waiting until the reports show them") as tell:
             results = wait_until_visible(
                 kura, request_ids, timeout=VISIBLE_SECONDS, tell=lambda counts: tell(_words(counts)), poll=0.1
@@ -190,27 +197,6 @@ def _make(target: Path, *, clusters: int, days: int, tell: Callable[[str], None]
         rows += sum(payload.rows.values())
         tell(f"{len(files)} of {clusters * days}")
     return Made(files=files, rows=rows, clusters=names)
-
-
-def _enable_labels(database_url: str) -> None:
-    """Have the demo's labels summarised. Keys found in data wait for an administrator to enable them (write-api §8.1);
-    these are enabled ahead of the data."""
-    import psycopg2
-    from psycopg2 import sql
-
-    connection = psycopg2.connect(database_url)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("select schema_name from public.api_customer")
-            for (schema,) in cursor.fetchall():
-                statement = sql.SQL(
-                    "insert into {}.reporting_enabledtagkeys (uuid, key, enabled, provider_type)"
-                    " select gen_random_uuid(), unnest(%s), true, 'OCP'"
-                    " on conflict (key, provider_type) do update set enabled = true"
-                ).format(sql.Identifier(schema))
-                cursor.execute(statement, (list(LABELS),))
-    finally:
-        connection.close()
 
 
 def _set_prices(kura: Kura, clusters: Mapping[str, str]) -> None:

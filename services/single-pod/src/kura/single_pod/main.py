@@ -472,20 +472,43 @@ def report(
 def tags(
     key: Annotated[str | None, typer.Argument(help="List the values of this key.")] = None,
     family: Annotated[str, typer.Option(help="openshift, aws, azure or gcp.")] = "openshift",
+    enable: Annotated[
+        list[str] | None, typer.Option(help="Keep the values of this key in summaries; may be repeated.")
+    ] = None,
+    disable: Annotated[list[str] | None, typer.Option(help="Keep them no longer; may be repeated.")] = None,
+    found: Annotated[
+        bool, typer.Option("--found", help="List every key found in data, and whether it is kept.")
+    ] = False,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List tag keys and their values; `kura report … --group-by tag:KEY` uses them."""
+    """List tag keys and their values; `kura report … --group-by tag:KEY` uses them.
+
+    Keys that uploads bring are not kept in summaries until they are enabled: `kura tags --found` lists them,
+    `kura tags --enable app --enable team` keeps two of them.
+    """
     from kura.single_pod.tables import list_table, out, print_json, say
+    from kura.single_pod.tag_keys import set_keys
 
     path = f"/tags/{family}/{key}/" if key else f"/tags/{family}/"
     with _connect(url, data_dir) as kura:
+        for names, wanted in ((enable, True), (disable, False)):
+            if names:
+                set_keys(kura, names, enabled=wanted)
+        if found or enable or disable:
+            items = list(kura.pages("/settings/tags/"))
+            if as_json:
+                print_json(items)
+            else:
+                rows = [{"key": item["key"], "kept": "yes" if item["enabled"] else "no"} for item in items]
+                out().print(list_table(rows, {"key": "key", "kept": "kept in summaries"}))
+            return
         answer = kura.get(path, [("limit", "1000")])
     if as_json:
         print_json(answer)
     elif not answer["data"]:
-        say("No tags yet: they come with uploads.")
+        say("No tags are kept yet. `kura tags --found` lists the keys that uploads brought, `--enable KEY` keeps one.")
     elif key:
         out().print(list_table([{"value": value} for value in answer["data"]], {"value": key}))
     else:
