@@ -5,6 +5,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from kura.api_reads.app import build_app, build_gateway
+from kura.core.identity import HeaderIdentity
+from kura.store.database import Database
 from kura.testing.asking import ADMIN, API, Asker
 
 COSTS = "reports/openshift/costs/"
@@ -89,6 +92,17 @@ async def test_without_identity_nothing_is_told(app):
     async with httpx.AsyncClient(transport=transport, base_url="http://kura") as client:
         assert (await client.get(API + COSTS)).status_code == 401
         assert (await client.get(API + "status/")).json() == {"status": "OK"}
+
+
+async def test_without_a_database_the_dependency_is_named(tmp_path):
+    with Database(f"postgresql://nobody@/kura?host={tmp_path}") as nowhere:
+        ask = Asker(build_app(gateway=build_gateway(reader=nowhere), identity=HeaderIdentity()))
+        status, body = await ask.refused(COSTS)
+
+    assert status == 424
+    assert body == {
+        "errors": [{"detail": "Database unavailable. Try again later.", "status": 424, "title": "Failed Dependency"}]
+    }
 
 
 async def test_an_organisation_without_data_gets_an_empty_page(ask: Asker):

@@ -168,6 +168,12 @@ async def test_limited_mig_profiles_are_ranked_by_instance(ask: Asker):
     assert answer["meta"]["others"] == 1
 
 
+async def test_mig_profiles_ignore_keys_they_do_not_have(ask: Asker):
+    answer = await ask(f"{MIG}?{A100_FILTERS}&{MONTH}&group_by[storageclass]=*&exclude[persistentvolumeclaim]=x")
+
+    assert [profile["mig_profile"] for profile in answer["data"][0]["mig_profiles"]] == ["1g.10gb", "3g.40gb"]
+
+
 async def test_virtual_machines(ask: Asker):
     answer = await ask(VMS)
 

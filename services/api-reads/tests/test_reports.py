@@ -7,7 +7,7 @@ from sqlalchemy import delete, insert
 
 from kura.store.database import Database
 from kura.store.tables.shared import EXCHANGE_RATE_DICTIONARY, PROVIDER, PROVIDER_INFRASTRUCTURE_MAP
-from kura.store.tables.tenant import COST_MODEL, COST_MODEL_MAP, DAILY_SUMMARY, ENABLED_CURRENCY
+from kura.store.tables.tenant import COST_MODEL, COST_MODEL_MAP, DAILY_SUMMARY, ENABLED_CURRENCY, ENABLED_TAG_KEYS
 from kura.testing.asking import Asker
 from kura.testing.postgres import SCHEMA
 from kura.testing.summary_rows import SOURCE_A, line, raw
@@ -139,6 +139,18 @@ async def test_a_tag_named_like_a_row_field_is_prefixed(ask: Asker, writer: Data
 
     (group,) = answer["data"][0]["tag:nodes"]
     assert group["tag:node"] == "No-node"
+
+
+async def test_label_keys_cannot_pass_for_marks_of_rows(ask: Asker, writer: Database):
+    with writer.tenant(SCHEMA) as connection:
+        for key in ("others", "filled", "rank", "cost_total"):
+            connection.execute(insert(ENABLED_TAG_KEYS).values(key=key, provider_type="OCP"))
+    for key in ("others", "filled"):
+        answer = await ask(f"{COSTS}?{DAY_17}&group_by[tag:{key}]=*")
+        assert total(answer["data"][0][f"{key}s"][0]["values"][0]) == 164.72
+    for key in ("rank", "cost_total"):
+        answer = await ask(f"{COSTS}?{DAY_17}&group_by[tag:{key}]=*&filter[limit]=1")
+        assert total(answer["data"][0][f"tag:{key}s"][0]["values"][0]) == 164.72
 
 
 async def test_missing_claims_are_labelled(ask: Asker):

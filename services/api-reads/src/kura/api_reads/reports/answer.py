@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kura.api_reads.reports.parameters import TAG, Parameters
-from kura.api_reads.reports.rows import Row, Rows, shown_name
+from kura.api_reads.reports.rows import IS_FILLED, IS_REST, Row, Rows, shown_name
 
 Json = dict[str, Any]
 Pack = Callable[[Row], Json]
@@ -53,7 +53,8 @@ def _costs(row: Row, currency: str, names: Sequence[tuple[str, str]] = COST) -> 
     }
 
 
-def _costs_by_project(row: Row, currency: str) -> Json:
+def cost_members(row: Row, currency: str) -> Json:
+    """The cost objects of a row of costs by project, distributed parts apart."""
     return _costs(row, currency, COST_OF_PROJECTS)
 
 
@@ -159,7 +160,7 @@ def _virtual_machines(read: Rows) -> Callable[[Row, str], Json]:
     units = read.plan.report.units
 
     def pack(row: Row, currency: str) -> Json:
-        packed = _costs_by_project(row, currency) | {
+        packed = cost_members(row, currency) | {
             "request": {
                 "cpu": amount(row["request_cpu"], units["request_cpu"]),
                 "memory": amount(row["request_memory"], units["request_memory"]),
@@ -192,7 +193,7 @@ def packer_of(read: Rows, parameters: Parameters) -> Callable[[Row, str], Json]:
         case "costs":
             return _costs
         case "costs_by_project":
-            return _costs_by_project
+            return cost_members
         case "pods":
             return _pods(read, with_score=shows_score(parameters))
         case "volumes":
@@ -267,7 +268,7 @@ def _packed(
 def _project_extras(row: Row, label: str, read: Rows, parameters: Parameters) -> Json:
     """classification, cost group and default_project (read-api §3.5 side effects, §4.4)."""
     ranking = read.plan.ranking
-    others, filled = row.get("others", False), row.get("filled", False)
+    others, filled = IS_REST in row, IS_FILLED in row
     extras: Json = {}
     if others:
         extras["classification"] = "category" if parameters.categories else None

@@ -12,7 +12,7 @@ from kura.api_reads.reports.catalogue import Capacity
 from kura.api_reads.reports.conditions import row_conditions, tenant_table
 from kura.api_reads.reports.plan import Plan, capacity_table
 from kura.api_reads.reports.query import Statement, bucket_of
-from kura.api_reads.reports.rows import ZERO, Row, Rows
+from kura.api_reads.reports.rows import IS_REST, ZERO, Row, Rows
 from kura.api_reads.reports.time_scope import Scope
 
 
@@ -75,7 +75,7 @@ class Capacities:
 
     def of(self, row: Row, scope: Scope) -> tuple[Decimal, Decimal]:
         """Sum over the clusters of a row, or its node."""
-        if self.by_node and row.get("others"):
+        if self.by_node and IS_REST in row:
             return ZERO, ZERO
         names = [row["node"]] if self.by_node else row["clusters"]
         whole = scope.monthly and not scope.explicit and not self.by_node

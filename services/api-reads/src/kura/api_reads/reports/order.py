@@ -7,7 +7,7 @@ from typing import Any
 
 from kura.api_reads.reports.parameters import TAG, Order
 from kura.api_reads.reports.plan import Plan, is_number
-from kura.api_reads.reports.rows import Row, Rows, labels_of, shown_name
+from kura.api_reads.reports.rows import IS_REST, Row, Rows, labels_of, shown_name
 
 RANKED_ORDERS = frozenset({"cost_total", "cost_total_distributed"})
 """Orders under which ranked rows keep the ranking order on every date."""
@@ -35,7 +35,7 @@ def sort_rows(
     ordered = _by_field(plan, ordered, field, descending=descending)
     if positions:
         ordered.sort(key=lambda row: positions.get(labels_of(row, read.names), len(positions)))
-    ordered.sort(key=lambda row: bool(row.get("others")))
+    ordered.sort(key=lambda row: IS_REST in row)
     return ordered
 
 

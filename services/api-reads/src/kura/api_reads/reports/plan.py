@@ -112,7 +112,7 @@ def make_plan(parameters: Parameters, limits: Limits, rates: Rates, days: DayRan
     """The plan of a request. Forbidden when it names what the caller may not see."""
     limits.refuse_others(parameters.named)
     report = parameters.report
-    groups = parameters.groups
+    groups = tuple(key for key in parameters.groups if _is_known(report, key))
     if report.inherent_group is not None and report.inherent_group not in groups:
         groups = (*groups, report.inherent_group)
     return Plan(
@@ -123,13 +123,18 @@ def make_plan(parameters: Parameters, limits: Limits, rates: Rates, days: DayRan
         groups=groups,
         split_by=report.split_by,
         filters=parameters.filters,
-        excludes=parameters.excludes,
+        excludes=tuple(part for part in parameters.excludes if _is_known(report, part.key)),
         limits=limits,
         categories=parameters.categories,
         ranking=_ranking(parameters, groups),
         currency=parameters.currency,
         rates=rates,
     )
+
+
+def _is_known(report: Report, key: str) -> bool:
+    """Whether the rows of a report have this key; MIG profiles accept keys that they do not have."""
+    return report.shape != "mig" or key in report.filters
 
 
 def choose(tables: Mapping[frozenset[str], str], keys: frozenset[str], otherwise: str) -> str:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from kura.api_reads.reports.answer import score, storage_of, tags_of
-from kura.api_reads.reports.rows import Row, Rows
+from kura.api_reads.reports.rows import IS_FILLED, IS_REST, Row, Rows
 
 DANGEROUS_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """First characters that make a spreadsheet take a text for a formula."""
@@ -34,7 +34,7 @@ def flat_rows(read: Rows, rows: Iterable[Row], *, currency: str, with_score: boo
 
 
 def _shown(row: Row, currency: str, *, with_score: bool) -> Row:
-    shown = {name: value for name, value in row.items() if name not in ("others", "filled")}
+    shown = {name: value for name, value in row.items() if name not in (IS_REST, IS_FILLED)}
     shown["base_currency"] = row["base_currency"] or currency
     if "wasted_cost" in row:
         shown["score"] = score(row, currency) if with_score else {}

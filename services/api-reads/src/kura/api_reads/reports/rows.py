@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from kura.api_reads.reports.catalogue import REPORTS
 from kura.api_reads.reports.measures import Documents, Labels, LargestName, Names, Same, Zero
 from kura.api_reads.reports.parameters import TAG, Delta
 from kura.api_reads.reports.plan import Plan, Ranking, previous, totals_of
@@ -31,7 +32,10 @@ from kura.api_reads.reports.query import (
 Row = dict[str, Any]
 ZERO = Decimal(0)
 
-ROW_NAMES = frozenset({
+IS_REST, IS_FILLED = "\0rest", "\0filled"
+"""Marks of rows that stand for all merged groups, or for a group without data on a date. No label key is like them."""
+
+OWN_NAMES = frozenset({
     "date", "cluster", "clusters", "node", "nodes", "project", "projects", "namespace", "account", "accounts",
     "service", "services", "region", "regions", "cost", "infrastructure", "supplementary", "usage", "request",
     "limit", "capacity", "score", "source_uuid", "classification", "cost_group", "default_project", "delta_value",
@@ -40,6 +44,7 @@ ROW_NAMES = frozenset({
     "sup_raw", "sup_markup", "sup_usage", "sup_total", "cost_raw", "cost_markup", "cost_usage", "cost_total",
     "cost_units", "base_currency", "exchange_rate", "usage_units", "data_transfer_in", "data_transfer_out",
 })  # fmt: skip
+ROW_NAMES = OWN_NAMES.union(*(report.measures for report in REPORTS.values()))
 """Names rows use themselves. A label key of that name is shown as `tag:<key>` (read-api §3.3)."""
 
 
@@ -95,7 +100,7 @@ def read_previous(connection: Connection, current: Rows) -> Rows:
         read.by_bucket = read.rows
         return read
     keys = [shown_name(key) for key in plan.ranked_keys]
-    kept = {labels_of(row, keys) for row in current.rows if not row.get("others")}
+    kept = {labels_of(row, keys) for row in current.rows if IS_REST not in row}
     read = _read(connection, plan, kept_statement(plan, sorted(kept)))
     read.by_bucket = read_rows(connection, totals_of(plan)).rows
     return read
@@ -183,7 +188,7 @@ def _complete(read: Rows, ranking: Ranking) -> None:
     for rows in by_group.values():
         _share_places(rows)
         pattern = {name: rows[0][name] for name in (*keys, "rank", *SHARED)}
-        filled = [{**_empty_row(read.plan), **pattern, "date": day, "filled": True} for day in _missing(dates, rows)]
+        filled = [{**_empty_row(read.plan), **pattern, "date": day, IS_FILLED: True} for day in _missing(dates, rows)]
         read.rows += filled
     if not ranking.others or not read.merged:
         return
@@ -193,7 +198,7 @@ def _complete(read: Rows, ranking: Ranking) -> None:
     named = [*read.names, *(shown_name(key) for key in read.plan.split_by)]
     for row in read.others:
         row.update(dict.fromkeys(named, read.others_label))
-        row |= {"others": True, "rank": ranking.limit + 1}
+        row |= {IS_REST: True, "rank": ranking.limit + 1}
     read.rows += read.others
 
 
@@ -243,7 +248,7 @@ def add_delta(read: Rows, delta: Delta, before: Rows | None) -> dict[str, Any]:
         by_bucket[row["date"]] += row[delta.field]
     for row in read.rows:
         then = scope.previous_bucket(row["date"])
-        earlier = ZERO if row.get("others") else known.get((then, *labels_of(row, keys)), ZERO)
+        earlier = ZERO if IS_REST in row else known.get((then, *labels_of(row, keys)), ZERO)
         row["delta_value"], row["delta_percent"] = _changed(row[delta.field], earlier)
     buckets = set(by_bucket) if scope.monthly else {scope.previous_bucket(row["date"]) for row in read.rows}
     earlier = sum((by_bucket[bucket] for bucket in buckets if bucket in by_bucket), ZERO)
