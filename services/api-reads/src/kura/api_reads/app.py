@@ -19,6 +19,7 @@ from kura.api_reads.reports.reporting import Rules
 from kura.api_reads.routes import status
 from kura.api_reads.routes.account import account_endpoints, settings_route
 from kura.api_reads.routes.cost_models import cost_model_endpoints
+from kura.api_reads.routes.explain import explain_endpoints
 from kura.api_reads.routes.reports import report_endpoints
 from kura.api_reads.routes.resource_types import resource_type_endpoints
 from kura.api_reads.routes.settings import settings_endpoints
@@ -42,6 +43,7 @@ def endpoints() -> list[Endpoint]:
         *account_endpoints(),
         *settings_endpoints(),
         *cost_model_endpoints(),
+        *explain_endpoints(),
     ]
 
 

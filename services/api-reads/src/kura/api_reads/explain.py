@@ -1,0 +1,387 @@
+"""Why something costs what it costs: the lines whose sum is the number that the costs report shows.
+
+Lines of rates and of distribution come from `rates_to_usage`, which the engine writes with the cost rows they explain;
+raw cost and markup come from the rows of the cloud bill themselves. Parameters, conditions and access are those of the
+costs report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, Table, Text, and_, func, literal, or_, select
+
+from kura.api_reads.access import Limits
+from kura.api_reads.facts import rates_to, read_facts
+from kura.api_reads.reports import plan as planning
+from kura.api_reads.reports.catalogue import COSTS_BY_PROJECT, DAILY, DISTRIBUTED, KEYS, Report
+from kura.api_reads.reports.conditions import row_conditions, tenant_table
+from kura.api_reads.reports.measures import Money, Sum
+from kura.api_reads.reports.parameters import Parameters, read_parameters, tag_keys_named
+from kura.api_reads.reports.plan import Plan
+from kura.api_reads.reports.query import Column, bucket_of
+from kura.api_reads.reports.query_string import QueryString
+from kura.api_reads.reports.reporting import Rules, known_of
+from kura.api_reads.reports.rows import Row, read_rows
+from kura.core.cost_metrics import INFRASTRUCTURE, SUPPLEMENTARY
+from kura.core.errors import BadRequest, ParameterErrors
+from kura.store.cost_models import labelled_metric
+from kura.store.tables.tenant import PRICE_LIST, RATES_TO_USAGE
+
+EXPLAINED: Final[Report] = replace(
+    COSTS_BY_PROJECT,
+    path="explain/openshift/costs",
+    keeps_tags=False,
+    group_by=frozenset({"cluster", "project", "node"}),
+    filters=frozenset({"cluster", "project", "node", "category", "infrastructures"}),
+    excludes=frozenset({"cluster", "project", "node", "category", "infrastructures"}),
+    order_by=MappingProxyType({}),
+    grouped_orders=frozenset(),
+    deltas=MappingProxyType({}),
+    cost_groups=False,
+)
+"""The costs report as far as lines can tell: their labels and volumes are not kept."""
+
+MOST_LINES: Final = 100_000
+ZERO: Final = Decimal(0)
+
+DISTRIBUTED_MEASURES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        formula.rate_type: name
+        for name, formula in DISTRIBUTED.items()
+        if isinstance(formula, Sum) and formula.rate_type is not None
+    }
+)
+"""Rate type of a distributed row → where the report shows its sum."""
+OF_THE_BILL: Final = frozenset(
+    formula.rate_type for formula in DISTRIBUTED.values() if isinstance(formula, Sum) and formula.money is Money.BILL
+)
+"""Rate types whose amounts stay in the currency of the bill."""
+POOLS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "platform_distributed": "Platform projects",
+        "worker_distributed": "Worker unallocated",
+        "unattributed_storage": "Storage unattributed",
+        "unattributed_network": "Network unattributed",
+        "gpu_distributed": "GPU unallocated",
+    }
+)
+USAGE_MEASURES: Final[Mapping[str, str]] = MappingProxyType({INFRASTRUCTURE: "infra_usage", SUPPLEMENTARY: "sup_usage"})
+KINDS: Final = ("raw", "markup", "rate", "distributed", "offset")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One part of a cost, in the requested currency."""
+
+    bucket: date
+    groups: tuple[str, ...]
+    kind: str
+    measure: str
+    """The member of the report that the line is part of."""
+    cost: Decimal
+    factor: Decimal
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """The lines of a request and the totals of the report they explain."""
+
+    parameters: Parameters
+    lines: Sequence[Line]
+    reported: Row
+
+
+class TooManyLines(BadRequest):
+    """There are too many lines; ask for fewer projects, nodes or days."""
+
+    code = "too_many_lines"
+
+
+def explain(connection: Connection, *, query: QueryString, limits: Limits, rules: Rules, today: date) -> Explained:
+    """All lines of a request. ParameterErrors, Forbidden, TooManyLines."""
+    if tag_keys_named(query):
+        raise ParameterErrors({"tag": ["Lines do not keep labels: ask without tags."]})
+    facts = read_facts(connection, session=rules.session)
+    parameters = read_parameters(query, EXPLAINED, known_of(facts, rules, today))
+    plan = planning.make_plan(parameters, limits, rates_to(parameters.currency, facts), facts.days)
+    lines = [
+        *_rate_lines(connection, plan),
+        *_distributed_lines(connection, plan),
+        *_bill_lines(connection, plan),
+    ]
+    lines.sort(key=lambda line: (line.bucket, line.groups, KINDS.index(line.kind), line.measure, -line.cost))
+    return Explained(
+        parameters=parameters,
+        lines=lines,
+        reported=read_rows(connection, planning.totals_of(plan)).total,
+    )
+
+
+def total_of(lines: Sequence[Line]) -> Row:
+    """The report's members from lines alone."""
+    total: Row = dict.fromkeys(
+        ("infra_raw", "infra_markup", "infra_usage", "sup_raw", "sup_markup", "sup_usage", *DISTRIBUTED), ZERO
+    )
+    for line in lines:
+        total[line.measure] += line.cost
+    total["infra_total"] = total["infra_raw"] + total["infra_markup"] + total["infra_usage"]
+    total["sup_total"] = total["sup_usage"]
+    total["cost_raw"], total["cost_markup"] = total["infra_raw"], total["infra_markup"]
+    total["cost_usage"] = total["infra_usage"] + total["sup_usage"]
+    total["cost_total"] = total["cost_raw"] + total["cost_markup"] + total["cost_usage"]
+    handed_on = sum((total[name] for name in DISTRIBUTED_MEASURES.values()), ZERO)
+    total["cost_total_distributed"] = total["cost_total"] + handed_on
+    return total
+
+
+# --------------------------------------------------------------------------------------------------------------- rates
+
+
+def _rate_lines(connection: Connection, plan: Plan) -> list[Line]:
+    """What each rate made of each quantity, summed over the rows of a bucket and group."""
+    used = RATES_TO_USAGE.c
+    keys = {
+        **_keys(plan, RATES_TO_USAGE),
+        "source_uuid": used.source_uuid,
+        "cost_model_rate_type": used.cost_model_rate_type,
+        "monthly_cost_type": used.monthly_cost_type,
+        "metric": used.metric,
+        "rate_id": used.rate_id,
+        "custom_name": used.custom_name,
+        "price_list_id": used.price_list_id,
+        "tag_key": used.tag_key,
+        "tag_value": used.tag_value,
+        "unit_rate": used.unit_rate,
+    }
+    statement = (
+        select(
+            *(column.label(name) for name, column in keys.items()),
+            func.sum(used.quantity).label("quantity"),
+            func.sum(used.calculated_cost).label("cost"),
+        )
+        .where(*_conditions(plan, RATES_TO_USAGE), used.calculated_cost.is_not(None))
+        .group_by(*keys.values())
+    )
+    rows = _fetched(connection, statement)
+    price_lists = _price_lists(connection, {row["price_list_id"] for row in rows if row["price_list_id"] is not None})
+    lines = []
+    for row in rows:
+        factor = plan.rates.by_source.get(str(row["source_uuid"]), Decimal(1))
+        metric = labelled_metric(row["metric"])
+        price_list = price_lists.get(row["price_list_id"])
+        tag = {"key": row["tag_key"], "value": row["tag_value"]} if row["tag_key"] is not None else None
+        details = {
+            "metric": metric,
+            "cost_type": row["cost_model_rate_type"],
+            "usage": {"value": _float(row["quantity"]), "units": metric.get("label_measurement_unit")},
+            "rate": {
+                "value": _float(row["unit_rate"]),
+                "units": price_list["currency"] if price_list is not None else None,
+                "rate_id": _text(row["rate_id"]),
+                "custom_name": row["custom_name"],
+                "tag": tag,
+                "price_list": price_list,
+            },
+        }
+        lines.append(
+            Line(
+                bucket=row["bucket"],
+                groups=_groups(row, plan),
+                kind="rate",
+                measure=USAGE_MEASURES[row["cost_model_rate_type"]],
+                cost=row["cost"] * factor,
+                factor=factor,
+                details=details,
+            )
+        )
+    return lines
+
+
+def _price_lists(connection: Connection, keys: set[UUID]) -> dict[UUID, dict[str, Any]]:
+    """Name, currency and validity of the lists that still exist."""
+    lists = PRICE_LIST.c
+    rows = connection.execute(
+        select(lists.uuid, lists.name, lists.currency, lists.effective_start_date, lists.effective_end_date).where(
+            lists.uuid.in_(keys)
+        )
+    )
+    return {
+        row.uuid: {
+            "uuid": str(row.uuid),
+            "name": row.name,
+            "currency": row.currency,
+            "effective_start_date": row.effective_start_date.isoformat(),
+            "effective_end_date": row.effective_end_date.isoformat(),
+        }
+        for row in rows
+    }
+
+
+# -------------------------------------------------------------------------------------------------------- distribution
+
+
+def _distributed_lines(connection: Connection, plan: Plan) -> list[Line]:
+    """What is handed on to a group from each pool, and what is taken from where it arose.
+
+    The pool of a line is the sum of the pools of its days; its share is its cost in that. Who may see only some
+    projects or nodes is told neither.
+    """
+    used = RATES_TO_USAGE.c
+    is_offset = used.distributed_cost < 0
+    keys = {
+        **_keys(plan, RATES_TO_USAGE),
+        "source_uuid": used.source_uuid,
+        "rate_type": used.cost_model_rate_type,
+        "is_offset": is_offset,
+        "currency": _bill_currency(plan),
+    }
+    rows = (
+        select(
+            *(column.label(name) for name, column in keys.items()),
+            used.usage_start,
+            used.pool_cost,
+            used.distributed_cost,
+        )
+        .where(*_conditions(plan, RATES_TO_USAGE), used.distributed_cost.is_not(None))
+        .subquery("rows")
+    )
+    by_pool = (
+        select(*(rows.c[name] for name in keys), rows.c.pool_cost, func.sum(rows.c.distributed_cost).label("cost"))
+        .group_by(*(rows.c[name] for name in keys), rows.c.usage_start, rows.c.pool_cost)
+        .subquery("by_pool")
+    )
+    statement = select(
+        *(by_pool.c[name] for name in keys),
+        func.sum(by_pool.c.pool_cost).label("pool_cost"),
+        func.sum(by_pool.c.cost).label("cost"),
+    ).group_by(*(by_pool.c[name] for name in keys))
+    shows_pools = not plan.limits.keys & {"project", "node"}
+    lines = []
+    for row in _fetched(connection, statement):
+        kind = row["rate_type"]
+        if kind in OF_THE_BILL:
+            factor = plan.rates.by_bill_currency.get(row["currency"] or "", Decimal(1))
+        else:
+            factor = plan.rates.by_source.get(str(row["source_uuid"]), Decimal(1))
+        details: dict[str, Any] = {"pool": {"name": POOLS.get(kind, kind)}}
+        pool = row["pool_cost"]
+        if shows_pools and pool is not None:
+            details["pool"] |= {"value": float(pool * factor), "units": plan.currency}
+            details["share"] = float(row["cost"] / pool) if pool else None
+        lines.append(
+            Line(
+                bucket=row["bucket"],
+                groups=_groups(row, plan),
+                kind="offset" if row["is_offset"] else "distributed",
+                measure=DISTRIBUTED_MEASURES[kind],
+                cost=row["cost"] * factor,
+                factor=factor,
+                details=details,
+            )
+        )
+    return lines
+
+
+def _bill_currency(plan: Plan) -> Column:
+    """Currency of the cost row that a line explains; it is asked for only where it makes a difference."""
+    if not plan.rates.by_bill_currency:
+        return literal(None, Text)
+    line, daily = RATES_TO_USAGE.c, tenant_table(DAILY).alias("explained")
+    same = [
+        or_(daily.c[name] == line[name], and_(daily.c[name].is_(None), line[name].is_(None)))
+        for name in ("namespace", "node", "data_source", "cost_category_id")
+    ]
+    return (
+        select(func.max(daily.c.raw_currency))
+        .where(
+            daily.c.usage_start == line.usage_start,
+            daily.c.source_uuid == line.source_uuid,
+            daily.c.cost_model_rate_type == line.cost_model_rate_type,
+            *same,
+        )
+        .correlate(RATES_TO_USAGE)
+        .scalar_subquery()
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- cloud bills
+
+
+def _bill_lines(connection: Connection, plan: Plan) -> list[Line]:
+    """Raw cost from the cloud bill and the markup on it."""
+    daily = tenant_table(DAILY)
+    keys = {**_keys(plan, daily), "source_uuid": daily.c.source_uuid, "currency": daily.c.raw_currency}
+    raw, markup = daily.c.infrastructure_raw_cost, daily.c.infrastructure_markup_cost
+    statement = (
+        select(
+            *(column.label(name) for name, column in keys.items()),
+            func.coalesce(func.sum(raw), 0).label("raw"),
+            func.coalesce(func.sum(markup), 0).label("markup"),
+        )
+        .where(*_conditions(plan, daily), or_(raw != 0, markup != 0))
+        .group_by(*keys.values())
+    )
+    lines = []
+    for row in _fetched(connection, statement):
+        factor = plan.rates.by_bill_currency.get(row["currency"] or "", Decimal(1))
+        base: dict[str, Any] = {"cost_type": INFRASTRUCTURE}
+        amounts = {
+            "raw": (row["raw"], base),
+            "markup": (
+                row["markup"],
+                {**base, "percent": float(row["markup"] / row["raw"] * 100) if row["raw"] else None},
+            ),
+        }
+        lines += [
+            Line(
+                bucket=row["bucket"],
+                groups=_groups(row, plan),
+                kind=kind,
+                measure=f"infra_{kind}",
+                cost=cost * factor,
+                factor=factor,
+                details=details,
+            )
+            for kind, (cost, details) in amounts.items()
+            if cost
+        ]
+    return lines
+
+
+# -------------------------------------------------------------------------------------------------------------- shared
+
+
+def _keys(plan: Plan, table: Table) -> dict[str, Column]:
+    shown = {f"g{place}": func.coalesce(table.c[KEYS[key].shown[0]], "") for place, key in enumerate(plan.groups)}
+    return {"bucket": bucket_of(plan, table), **shown}
+
+
+def _groups(row: Mapping[str, Any], plan: Plan) -> tuple[str, ...]:
+    return tuple(row[f"g{place}"] for place in range(len(plan.groups)))
+
+
+def _conditions(plan: Plan, table: Table) -> list[Column]:
+    return row_conditions(plan, table, start=plan.scope.start, end=plan.scope.end)
+
+
+def _fetched(connection: Connection, statement: Select[Any]) -> list[Mapping[str, Any]]:
+    rows = connection.execute(statement.limit(MOST_LINES + 1)).mappings().all()
+    if len(rows) > MOST_LINES:
+        raise TooManyLines
+    return [dict(row) for row in rows]
+
+
+def _float(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
