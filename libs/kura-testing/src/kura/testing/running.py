@@ -224,8 +224,8 @@ def running_kura(*, environ: Mapping[str, str] | None = None) -> Iterator[Runnin
     with tempfile.TemporaryDirectory(prefix="kura-run-") as name:
         Path(name).chmod(0o755)
         kura = RunningKura(Path(name) / "data", environ=environ)
-        kura.start()
         try:
+            kura.start()
             yield kura
         finally:
             kura.stop()
