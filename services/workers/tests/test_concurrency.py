@@ -35,7 +35,7 @@ def growing() -> list[bytes]:
 async def take_in_all(house: House, contents: list[bytes], *, slots: int = 1) -> dict[Any, Any]:
     for content in contents:
         house.upload(content)
-    await house.work(slots=slots, seconds=60)
+    await house.work_until_no_task_waits(slots=slots)
     return house.visible()
 
 
@@ -119,7 +119,7 @@ async def test_every_task_delivered_three_times_shuffled_changes_nothing(house):
         with house.db.begin() as c:
             for upload_id in random.Random(1).sample(range(1, len(contents) + 1), len(contents)):
                 enqueue(c, tasks_pb2.IngestPayload(upload_id=upload_id))
-        await house.work(slots=3)
+        await house.work_until_no_task_waits(slots=3)
 
     assert house.visible() == clean
 

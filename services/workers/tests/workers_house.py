@@ -142,11 +142,11 @@ class House:
         async with self.bench.worker(HANDLERS, queues=QUEUES, slots=slots, tools=self.tools, lease_seconds=10):
             await until(self._is_idle, seconds=seconds)
 
-    async def work_until_no_task_waits(self, *, seconds: float = 60) -> None:
+    async def work_until_no_task_waits(self, *, slots: int = 1, seconds: float = 60) -> None:
         """As `work`, and tasks that wait for another attempt do so no longer."""
         while self.one(select(func.count()).where(TASK.c.state == "queued")):
             self.execute("update task set not_before = now() where state = 'queued'")
-            await self.work(seconds=seconds)
+            await self.work(slots=slots, seconds=seconds)
 
     def with_tools(self, **changes: Any) -> None:
         """From now on the handlers work with other tools."""

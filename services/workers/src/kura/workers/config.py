@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from kura.core.config import (
+    AggregatorAddressSettings,
     BrokerSettings,
     DatabaseSettings,
-    GrpcIdentitySettings,
     ObjectStoreSettings,
     RetentionSettings,
     ServiceSettings,
@@ -61,12 +61,6 @@ class IngestSettings(RetentionSettings):
     @property
     def threads(self) -> int:
         return self.convert_threads or usable_cpus()
-
-
-class AggregatorAddressSettings(GrpcIdentitySettings):
-    """Where the aggregator listens."""
-
-    aggregator_address: str = setting("", "KURA_AGGREGATOR_ADDRESS", "host:port of the aggregator's gRPC server.")
 
 
 class WorkerSettings(SettingsGroup):

@@ -11,7 +11,7 @@ from kura.rpc.aggregator.v1 import aggregator_pb2
 from kura.rpc.tasks.v1 import tasks_pb2
 from kura.workers import store
 from kura.workers.handlers.summarise import days_of, run_pipeline, summary_lease
-from kura.workers.handlers.tools import HandlerContext
+from kura.workers.handlers.tools import HandlerContext, lease_soon
 from kura.workers.store import SourceGone
 
 log = get_logger(__name__)
@@ -24,7 +24,7 @@ async def apply_cost_model(task: tasks_pb2.ApplyCostModel, ctx: HandlerContext) 
     """
     provider_uuid, days = UUID(task.provider_uuid), days_of(task)
     with bound(provider_uuid=task.provider_uuid, start=task.start_date, end=task.end_date):
-        async with ctx.lease(summary_lease(provider_uuid, Month.of(days.start))) as fence:
+        async with lease_soon(ctx, summary_lease(provider_uuid, Month.of(days.start))) as fence:
             try:
                 await asyncio.to_thread(_check_source, ctx, provider_uuid)
             except SourceGone:

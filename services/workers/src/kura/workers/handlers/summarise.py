@@ -17,7 +17,7 @@ from kura.queue.context import Fence
 from kura.rpc.aggregator.v1 import aggregator_pb2
 from kura.rpc.tasks.v1 import tasks_pb2
 from kura.workers import store
-from kura.workers.handlers.tools import HandlerContext
+from kura.workers.handlers.tools import HandlerContext, lease_soon
 from kura.workers.store import SourceGone
 
 log = get_logger(__name__)
@@ -42,7 +42,7 @@ async def summarise_range(task: tasks_pb2.SummariseRange, ctx: HandlerContext) -
         except SourceGone:
             log.info("source_gone")
             return
-        async with ctx.lease(summary_lease(provider_uuid, Month.of(days.start))) as fence:
+        async with lease_soon(ctx, summary_lease(provider_uuid, Month.of(days.start))) as fence:
             try:
                 await run_pipeline(ctx, task, days, SUMMARIES[source.type], fence)
             except KuraError:

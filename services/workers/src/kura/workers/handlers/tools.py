@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from kura.core.errors import Cancelled
-from kura.queue.context import Context
+from kura.core.errors import Cancelled, LeaseBusy
+from kura.queue.context import Context, Fence
 from kura.rpc.aggregator.v1 import aggregator_pb2
 from kura.store.objects import ObjectStore
 from kura.workers.config import IngestSettings
@@ -42,6 +45,28 @@ class Tools:
 
 
 HandlerContext: TypeAlias = Context[Tools]
+
+LEASE_PATIENCE_SECONDS = 3.0
+LEASE_PAUSE_SECONDS = (0.05, 0.25)
+
+
+@asynccontextmanager
+async def lease_soon(ctx: HandlerContext, name: str) -> AsyncIterator[Fence]:
+    """Hold a lease that is mostly free within a second or two; LeaseBusy, and the task returns later, when it is not.
+
+    Going back to the queue at once would cost more time than most holders need to finish.
+    """
+    give_up = time.monotonic() + LEASE_PATIENCE_SECONDS
+    async with AsyncExitStack() as held:
+        while True:
+            try:
+                fence = await held.enter_async_context(ctx.lease(name))
+                break
+            except LeaseBusy:
+                if time.monotonic() > give_up:
+                    raise
+                await asyncio.sleep(random.uniform(*LEASE_PAUSE_SECONDS))  # noqa: S311 - spreads, hides nothing
+        yield fence
 
 
 class Stop:
