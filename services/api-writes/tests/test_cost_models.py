@@ -428,7 +428,9 @@ async def test_a_change_replaces_what_it_names_and_keeps_the_rest(http: httpx.As
     for kept in ("rates", "markup", "distribution", "distribution_info", "currency", "price_lists"):
         assert changed[kept] == made[kept]
 
-    changed = await change(http, made["uuid"], source_uuids=..., name=..., description=..., markup={}, distribution="cpu")
+    changed = await change(
+        http, made["uuid"], source_uuids=..., name=..., description=..., markup={}, distribution="cpu"
+    )
     assert (changed["source_uuids"], changed["name"], changed["markup"]) == ([second], "new", {})
     assert changed["distribution_info"]["distribution_type"] == "cpu"
 
@@ -485,9 +487,7 @@ async def test_a_source_has_at_most_one_cost_model(http: httpx.AsyncClient, data
     assert (await http.put(f"{MODELS}{first['uuid']}/", json=model(source_uuids=[where]))).status_code == 200
 
 
-async def test_the_currency_of_own_prices_changes_with_their_rates(
-    http: httpx.AsyncClient, database: Database
-) -> None:
+async def test_the_currency_of_own_prices_changes_with_their_rates(http: httpx.AsyncClient, database: Database) -> None:
     made = await create(http, rates=[tiered()])
     with database.tenant(SCHEMA) as connection:
         connection.execute(insert(ENABLED_CURRENCY).values(currency_code="EUR"))

@@ -125,6 +125,12 @@ class GrpcIdentitySettings(SettingsGroup):
     grpc_tls_ca: Path | None = setting(None, "KURA_GRPC_TLS_CA", "CA file that verifies other services (PEM).")
 
 
+class AggregatorAddressSettings(GrpcIdentitySettings):
+    """Where the aggregator listens."""
+
+    aggregator_address: str = setting("", "KURA_AGGREGATOR_ADDRESS", "host:port of the aggregator's gRPC server.")
+
+
 class DatabaseSettings(SettingsGroup):
     """The primary database, with the account of the service's role."""
 

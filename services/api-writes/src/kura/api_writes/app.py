@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from kura.api_writes.config import CostModelSettings, TenantLimits, UploadSettings
+from kura.api_writes.preview import CostPreviewer
 from kura.api_writes.receiving import Limits
 from kura.api_writes.routes.cost_models import CostModelWrites
 from kura.api_writes.routes.ingress import INGRESS_PREFIXES, Ingress
@@ -37,6 +38,7 @@ def build_app(
     sources: TenantSettings | None = None,
     limits: TenantLimits | None = None,
     cost_models: CostModelSettings | None = None,
+    aggregator: CostPreviewer | None = None,
     more_routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """All routes that change something, and the upload address with its GETs."""
@@ -62,6 +64,7 @@ def build_app(
         database=database,
         schema_suffix=sources.schema_suffix,
         edit_delay_seconds=cost_models.cost_edit_delay_seconds,
+        aggregator=aggregator,
     )
     settings_writes = SettingsWrites(
         database=database,

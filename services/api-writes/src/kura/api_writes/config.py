@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kura.core.config import (
+    AggregatorAddressSettings,
     DatabaseSettings,
     IdentitySettings,
     ObjectStoreSettings,
@@ -59,5 +60,6 @@ class Settings(
     TenantSettings,
     TenantLimits,
     CostModelSettings,
+    AggregatorAddressSettings,
 ):
     """Everything the write gateway reads from its environment."""

@@ -54,11 +54,12 @@ def cost_writes(
     schema_suffix: str,
     frozen_field: str | None,
     creates_tenant: bool = False,
+    lock: bool = True,
 ) -> Iterator[tuple[Connection, Tenant]]:
     """A transaction of the caller's tenant that holds its one lock for cost models and price lists.
 
-    With `frozen_field` it is refused while the tenant's write freeze is on, under that field. NotFound for an
-    organisation without tables, unless `creates_tenant`.
+    Without `lock` it is only for reading. With `frozen_field` it is refused while the tenant's write freeze is on,
+    under that field. NotFound for an organisation without tables, unless `creates_tenant`.
     """
     with database.begin() as connection:
         if creates_tenant:
@@ -72,7 +73,8 @@ def cost_writes(
                 raise NotFound
             customer = known
         in_tenant = in_schema(connection, customer.schema_name)
-        settings = in_tenant.execute(select(TENANT_SETTINGS).with_for_update()).one_or_none()
+        chosen = select(TENANT_SETTINGS)
+        settings = in_tenant.execute(chosen.with_for_update() if lock else chosen).one_or_none()
         if frozen_field is not None and settings is not None and settings.cost_model_write_freeze:
             raise ValidationErrors([(frozen_field, "Cost models and price lists cannot be changed at present.")])
         account_currency = settings.currency if settings is not None else SYSTEM_DEFAULT

@@ -9,8 +9,12 @@ import typer
 
 from kura.api_writes.app import build_app
 from kura.api_writes.config import Settings
+from kura.api_writes.preview import PREVIEW_SECONDS
 from kura.core.identity_provider import identity_provider
 from kura.core.service import Service, configure
+from kura.rpc.aggregator.v1.aggregator_pb2_grpc import AggregatorServiceStub
+from kura.rpc.client import open_channel
+from kura.rpc.security import Security
 from kura.store.database import Database
 from kura.store.objects import ObjectStore
 
@@ -28,6 +32,15 @@ def serve() -> None:
 async def run(settings: Settings) -> None:
     """Wire the gateway to its database and object store, run it, close both."""
     objects = ObjectStore.from_settings(settings)
+    channel = (
+        open_channel(
+            settings.aggregator_address,
+            security=Security.from_settings(settings),
+            deadlines={"kura.aggregator.v1.AggregatorService/PreviewCosts": PREVIEW_SECONDS},
+        )
+        if settings.aggregator_address
+        else None
+    )
     with Database(
         settings.database_url.get_secret_value(),
         pool_size=settings.database_pool_size,
@@ -41,6 +54,7 @@ async def run(settings: Settings) -> None:
             uploads=settings,
             sources=settings,
             cost_models=settings,
+            aggregator=AggregatorServiceStub(channel) if channel is not None else None,
             limits=settings,
         )
         service = Service(
@@ -50,7 +64,11 @@ async def run(settings: Settings) -> None:
             http_port=settings.http_port,
             shutdown_seconds=settings.shutdown_seconds,
         )
-        await service.run()
+        try:
+            await service.run()
+        finally:
+            if channel is not None:
+                await channel.close()
 
 
 if __name__ == "__main__":

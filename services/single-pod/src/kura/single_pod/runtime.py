@@ -99,6 +99,8 @@ async def run(
             broker_url=options.broker_url,
             queue_type=scheduler_settings.broker_queue_type,
         )
+        aggregator = build_aggregator(database=engine, objects=objects, settings=aggregator_settings)
+        stack.push_async_callback(aggregator.close)
         gateway = build_gateway(reader=reader, reports=reads_settings, schema_suffix=reads_settings.schema_suffix)
         front = build_front(
             reads=build_reads(gateway=gateway, identity=identity),
@@ -110,14 +112,13 @@ async def run(
                 sources=writes_settings,
                 limits=writes_settings,
                 cost_models=writes_settings,
+                aggregator=aggregator.servicer,
             ),
             more_routes=scheduler.routes if options.http.is_loopback else (),
             ready=lambda: ready(writer, objects),
         )
         if settings.identity_mode == "development":
             front = LocalCallers(front)
-        aggregator = build_aggregator(database=engine, objects=objects, settings=aggregator_settings)
-        stack.push_async_callback(aggregator.close)
         grpc = build_server(
             [
                 report_service(gateway=gateway, identity=identity, endpoints=report_endpoints()),

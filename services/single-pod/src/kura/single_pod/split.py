@@ -311,7 +311,7 @@ def planned(
         KURA_GRPC_HOST=settings.grpc_host,
         KURA_GRPC_PORT=str(settings.grpc_port or ports.take()),
     )
-    writes = service("api-writes", DATABASE_URL=urls.writer)
+    writes = service("api-writes", DATABASE_URL=urls.writer, KURA_GRPC_TOKEN=inner_token)
     programs = [aggregator, scheduler, *workers, reads, writes]
     endpoints = Endpoints(
         http="",

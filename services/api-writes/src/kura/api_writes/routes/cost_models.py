@@ -17,6 +17,7 @@ from kura.api_writes import cost_models, price_lists
 from kura.api_writes.bodies import json_object
 from kura.api_writes.costs_lock import cost_writes, recalculate
 from kura.api_writes.fields import uuid_of
+from kura.api_writes.preview import CostPreviewer, PreviewRequest, Previews, read_preview, require_all_costs
 from kura.core import days
 from kura.core.errors import BadRequest, Forbidden
 from kura.core.http import API_PREFIX, ApiJson, identity_of
@@ -39,12 +40,14 @@ class CostModelWrites:
         database: Database,
         schema_suffix: str = "",
         edit_delay_seconds: float = 0.0,
+        aggregator: CostPreviewer | None = None,
         today: Callable[[], date] = days.today,
     ) -> None:
         self._database = database
         self._schema_suffix = schema_suffix
         self._delay = timedelta(seconds=edit_delay_seconds)
         self._today = today
+        self._previews = Previews(aggregator)
 
     def routes(self) -> list[BaseRoute]:
         routes: list[BaseRoute] = []
@@ -52,6 +55,7 @@ class CostModelWrites:
             models, lists = f"{API_PREFIX}/cost-models", f"{API_PREFIX}/price-lists"
             routes += [
                 Route(f"{models}{slash}", self.create_model, methods=["POST"]),
+                Route(f"{models}/preview{slash}", self.preview, methods=["POST"]),
                 Route(f"{models}/{{key}}{slash}", self.update_model, methods=["PUT"]),
                 Route(f"{models}/{{key}}{slash}", self.delete_model, methods=["DELETE"]),
                 Route(f"{lists}{slash}", self.create_list, methods=["POST"]),
@@ -78,6 +82,21 @@ class CostModelWrites:
         identity, key = _writer_of(request)
         await asyncio.to_thread(self._delete_model, identity, key)
         return Response(status_code=204)
+
+    async def preview(self, request: Request) -> Response:
+        """What a cost model would cost; nothing is written, but whoever tries one may write it."""
+        identity = identity_of(request)
+        require_unrestricted(identity, COST_MODEL, "write")
+        require_all_costs(identity)
+        body = await json_object(request)
+
+        def read() -> PreviewRequest:
+            with cost_writes(
+                self._database, identity, schema_suffix=self._schema_suffix, frozen_field=None, lock=False
+            ) as (connection, tenant):
+                return read_preview(connection, body, tenant, today=self._today())
+
+        return ApiJson(await self._previews.preview(lambda: asyncio.to_thread(read)))
 
     def _create_model(self, identity: Identity, body: Mapping[str, Any]) -> Any:
         with cost_writes(
