@@ -3,11 +3,18 @@
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, func, insert, update
 
 from kura.store.database import Database
 from kura.store.tables.shared import EXCHANGE_RATE_DICTIONARY, PROVIDER, PROVIDER_INFRASTRUCTURE_MAP
-from kura.store.tables.tenant import COST_MODEL, COST_MODEL_MAP, DAILY_SUMMARY, ENABLED_CURRENCY, ENABLED_TAG_KEYS
+from kura.store.tables.tenant import (
+    COST_MODEL,
+    COST_MODEL_MAP,
+    DAILY_SUMMARY,
+    ENABLED_CURRENCY,
+    ENABLED_TAG_KEYS,
+    REPORT_PERIOD,
+)
 from kura.testing.asking import Asker
 from kura.testing.postgres import SCHEMA
 from kura.testing.summary_rows import SOURCE_A, line, raw
@@ -155,6 +162,24 @@ async def test_label_keys_cannot_pass_for_marks_of_rows(ask: Asker, writer: Data
 
 async def test_missing_claims_are_labelled(ask: Asker):
     assert await labels(ask, DAY_17, name="storageclass") == ["No-storageclass", "gp2"]
+
+
+async def test_a_month_that_changed_after_it_was_folded_is_read_by_day(ask: Asker, writer: Database):
+    url = f"{COSTS}?filter[time_scope_value]=-2&group_by[tag:app]=*"
+    folded = await ask(url)
+    late = line("cl-a", "2024-05-10", "db", "n2", labels={"app": "late"}, **raw(5, 0))
+    with writer.tenant(SCHEMA) as connection:
+        connection.execute(insert(DAILY_SUMMARY).values(late))
+        connection.execute(update(REPORT_PERIOD).values(summary_data_updated_datetime=func.clock_timestamp()))
+    by_day = await ask(url)
+    with writer.tenant(SCHEMA) as connection:
+        connection.execute(delete(DAILY_SUMMARY).where(DAILY_SUMMARY.c.all_labels["app"].astext == "late"))
+        connection.execute(update(REPORT_PERIOD).values(month_folded_datetime=func.clock_timestamp()))
+    folded_again = await ask(url)
+
+    assert "late" not in str(folded["data"])
+    assert {"late": 5.0}.items() <= {a["app"]: total(a["values"][0]) for a in by_day["data"][0]["apps"]}.items()
+    assert folded_again == folded
 
 
 # ---------------------------------------------------------------------------------------------------------- orders

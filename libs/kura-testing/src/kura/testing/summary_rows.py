@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Date, Table, and_, cast, func, insert, literal, or_, select
+from sqlalchemy import Connection, Date, Table, and_, cast, func, insert, literal, or_, select, update
 
 from kura.store.tables.shared import CUSTOMER, PROVIDER
 from kura.store.tables.tenant import (
@@ -260,6 +260,7 @@ def fold_months(connection: Connection) -> None:
     ).group_by(month, *(daily[name] for name in MONTH_SUMMARY_KEYS))
     names = ["usage_start", "usage_end", *MONTH_SUMMARY_KEYS, *MONTH_SUMMARY_AMOUNTS]
     connection.execute(insert(MONTH_SUMMARY).from_select(names, chosen))
+    connection.execute(update(REPORT_PERIOD).values(month_folded_datetime=func.clock_timestamp()))
 
 
 def _fill(

@@ -1,7 +1,8 @@
 """The daily summary folded by month, which answers reports on whole months by any key or label.
 
-Folding reads the whole month, so it is a transaction of its own after the days have become visible: until it is
-committed, questions about the month are answered with the totals from before the run.
+Folding reads the whole month, so it is a transaction of its own after the days have become visible. Whoever changes
+days stamps the report period; a fold stamps it too. Readers use a folded month only if its fold is the later stamp, so
+until it is committed, questions about the month are answered from the days.
 """
 
 from __future__ import annotations
@@ -20,5 +21,7 @@ def fold_month(tx: Transaction, *, provider_uuid: UUID, month: DayRange) -> None
             month has the same answer here as in the daily summary
     """
     source = str(provider_uuid)
+    tx.rows(postgresql_statement("hold_period"), source, month.start, month.end)
     tx.run(postgresql_statement("delete_month_summary"), source, month.start)
     tx.run(postgresql_statement("fold_month"), source, month.start, month.end)
+    tx.run(postgresql_statement("stamp_folded"), source, month.start, month.end)

@@ -18,16 +18,14 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, Table, Text, and_, func, literal, or_, select
 
 from kura.api_reads.access import Limits
-from kura.api_reads.facts import rates_to, read_facts
-from kura.api_reads.reports import plan as planning
 from kura.api_reads.reports.catalogue import COSTS_BY_PROJECT, DAILY, DISTRIBUTED, KEYS, Report
 from kura.api_reads.reports.conditions import row_conditions, tenant_table
 from kura.api_reads.reports.measures import Money, Sum
-from kura.api_reads.reports.parameters import Parameters, read_parameters, tag_keys_named
-from kura.api_reads.reports.plan import Plan
+from kura.api_reads.reports.parameters import Parameters, tag_keys_named
+from kura.api_reads.reports.plan import Plan, totals_of
 from kura.api_reads.reports.query import Column, bucket_of
 from kura.api_reads.reports.query_string import QueryString
-from kura.api_reads.reports.reporting import Rules, known_of
+from kura.api_reads.reports.reporting import Rules, planned
 from kura.api_reads.reports.rows import Row, read_rows
 from kura.core.cost_metrics import INFRASTRUCTURE, SUPPLEMENTARY
 from kura.core.errors import BadRequest, ParameterErrors
@@ -109,9 +107,7 @@ def explain(connection: Connection, *, query: QueryString, limits: Limits, rules
     """All lines of a request. ParameterErrors, Forbidden, TooManyLines."""
     if tag_keys_named(query):
         raise ParameterErrors({"tag": ["Lines do not keep labels: ask without tags."]})
-    facts = read_facts(connection, session=rules.session)
-    parameters = read_parameters(query, EXPLAINED, known_of(facts, rules, today))
-    plan = planning.make_plan(parameters, limits, rates_to(parameters.currency, facts), facts.days)
+    parameters, plan = planned(connection, report=EXPLAINED, query=query, limits=limits, rules=rules, today=today)
     lines = [
         *_rate_lines(connection, plan),
         *_distributed_lines(connection, plan),
@@ -121,7 +117,7 @@ def explain(connection: Connection, *, query: QueryString, limits: Limits, rules
     return Explained(
         parameters=parameters,
         lines=lines,
-        reported=read_rows(connection, planning.totals_of(plan)).total,
+        reported=read_rows(connection, totals_of(plan)).total,
     )
 
 

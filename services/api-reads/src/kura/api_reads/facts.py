@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, cast, func, literal, select, true
+from sqlalchemy import Connection, Date, Select, bindparam, cast, func, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
-from kura.api_reads.reports.plan import Rates
+from kura.api_reads.reports.plan import Rates, Stored
 from kura.core.currencies import SYSTEM_DEFAULT
-from kura.core.days import DayRange
+from kura.core.days import DayRange, Month
 from kura.store.tables.shared import EXCHANGE_RATE_DICTIONARY
 from kura.store.tables.tenant import (
     COST_CATEGORY,
@@ -23,6 +23,7 @@ from kura.store.tables.tenant import (
     COST_SUMMARY,
     ENABLED_CURRENCY,
     ENABLED_TAG_KEYS,
+    REPORT_PERIOD,
     TENANT_SETTINGS,
 )
 
@@ -39,8 +40,7 @@ class Facts:
     tag_keys: frozenset[str]
     source_currencies: Mapping[str, str]
     exchange: Mapping[str, Mapping[str, Any]]
-    days: DayRange | None
-    """First and last day that has OpenShift data."""
+    stored: Stored
 
 
 @functools.cache
@@ -64,10 +64,22 @@ def _statement() -> Select[*tuple[Any, ...]]:
         select(EXCHANGE_RATE_DICTIONARY.c.currency_exchange_dictionary).limit(1),
         select(func.min(COST_SUMMARY.c.usage_start)),
         select(func.max(COST_SUMMARY.c.usage_start)),
+        _unfolded_months(),
         select(func.set_config(literal("work_mem"), bindparam("work_mem", type_=Text), true())),
         select(func.set_config(literal("statement_timeout"), bindparam("statement_timeout", type_=Text), true())),
     ]
     return select(*(part.scalar_subquery() for part in asked))
+
+
+def _unfolded_months() -> Select[Any]:
+    """First days of the months with a source whose days were changed after its month was folded."""
+    period = REPORT_PERIOD.c
+    changed = func.greatest(
+        period.summary_data_updated_datetime, period.ocp_on_cloud_updated_datetime, period.derived_cost_datetime
+    )
+    start = cast(func.timezone("UTC", period.report_period_start), Date)
+    stale = or_(period.month_folded_datetime.is_(None), period.month_folded_datetime < changed)
+    return select(func.array_agg(start.distinct())).where(stale)
 
 
 DEFAULT_SESSION: Mapping[str, str] = {"work_mem": "16MB", "statement_timeout": "60000ms"}
@@ -87,7 +99,7 @@ def read_facts(
     """
     asked = {"provider_type": provider_type, "tag_keys": list(tag_keys), **session}
     row: Any = connection.execute(_statement(), asked).one()
-    currency, cost_type, months, enabled, cost_groups, keys, source_currencies, rates, first, last, *_ = row
+    currency, cost_type, months, enabled, cost_groups, keys, source_currencies, rates, first, last, unfolded, *_ = row
     account_currency = currency or SYSTEM_DEFAULT
     return Facts(
         account_currency=account_currency,
@@ -98,7 +110,10 @@ def read_facts(
         tag_keys=frozenset(keys or ()),
         source_currencies=source_currencies or {},
         exchange=rates or {},
-        days=DayRange(first, last) if first is not None else None,
+        stored=Stored(
+            days=DayRange(first, last) if first is not None else None,
+            unfolded=frozenset(Month.of(start) for start in unfolded or ()),
+        ),
     )
 
 

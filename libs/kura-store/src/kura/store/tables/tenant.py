@@ -126,6 +126,7 @@ REPORT_PERIOD: Final = Table(
     _timestamp("ocp_on_cloud_updated_datetime"),
     _timestamp("derived_cost_datetime"),
     _provider("provider_id", nullable=False, index=True),
+    _timestamp("month_folded_datetime"),
     UniqueConstraint("cluster_id", "report_period_start", "provider_id"),
 )
 

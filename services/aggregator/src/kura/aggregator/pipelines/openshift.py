@@ -141,7 +141,6 @@ def summarise_openshift(
 
     with Transaction.of_tenant(resources.database, run.schema) as tx:
         month_summary.fold_month(tx, provider_uuid=run.provider_uuid, month=run.month)
-        writer.stamp_period(tx, facts.cluster)  # so that answers kept since the days became visible are not used
         assert_held(tx, run.fence)
     step_ended("fold_month", rows_read, written)
     return Outcome(rows_read=rows_read, rows_written=written)

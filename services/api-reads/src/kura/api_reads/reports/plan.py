@@ -35,6 +35,14 @@ class Ranking:
     others: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What of the daily summary there is: first and last day with data, and months that must be read by day."""
+
+    days: DayRange | None
+    unfolded: frozenset[Month] = frozenset()
+
+
 @dataclass(frozen=True)
 class Part:
     """Days of the range that are read from one table; of the table by month these are whole months."""
@@ -51,7 +59,7 @@ class Plan:
     report: Report
     scope: Scope
     table: str
-    days: DayRange | None
+    stored: Stored
     groups: tuple[str, ...]
     split_by: tuple[str, ...]
     filters: tuple[Filter, ...]
@@ -78,9 +86,9 @@ class Plan:
         return tuple(self._part(days) for days in DayRange(self.scope.start, self.scope.end).by_month())
 
     def _part(self, days: DayRange) -> Part:
-        """Some days of one month: the folded month if they are all of it that has data."""
+        """Some days of one month: the folded month if it is up to date and they are all of it that has data."""
         month = Month.of(days.start)
-        known = self.days
+        known = self.stored.days if month not in self.stored.unfolded else None
         if known and days.start <= max(month.first, known.start) and days.end >= min(month.last, known.end):
             return Part(MONTHS, month.first, month.last)
         return Part(DAILY, days.start, days.end)
@@ -108,7 +116,7 @@ class Plan:
         return self.groups
 
 
-def make_plan(parameters: Parameters, limits: Limits, rates: Rates, days: DayRange | None) -> Plan:
+def make_plan(parameters: Parameters, limits: Limits, rates: Rates, stored: Stored) -> Plan:
     """The plan of a request. Forbidden when it names what the caller may not see."""
     limits.refuse_others(parameters.named)
     report = parameters.report
@@ -118,7 +126,7 @@ def make_plan(parameters: Parameters, limits: Limits, rates: Rates, days: DayRan
     return Plan(
         report=report,
         scope=parameters.scope,
-        days=days,
+        stored=stored,
         table=choose(report.tables, parameters.key_set | limits.keys, report.daily_table),
         groups=groups,
         split_by=report.split_by,

@@ -80,14 +80,20 @@ def visible_months(facts: Facts, rules: Rules) -> int:
     return max(facts.retention_months, rules.retention_months)
 
 
+def planned(
+    connection: Connection, *, report: Report, query: QueryString, limits: Limits, rules: Rules, today: date
+) -> tuple[Parameters, planning.Plan]:
+    """A checked request and what the database is to be asked for it. ParameterErrors, Forbidden."""
+    facts = read_facts(connection, tag_keys=tag_keys_named(query), session=rules.session)
+    parameters = read_parameters(query, report, known_of(facts, rules, today))
+    return parameters, planning.make_plan(parameters, limits, rates_to(parameters.currency, facts), facts.stored)
+
+
 def answer_report(
     connection: Connection, *, report: Report, query: QueryString, limits: Limits, rules: Rules, today: date
 ) -> Answered:
     """Read a report. ParameterErrors, Forbidden or what the database raises."""
-    facts = read_facts(connection, tag_keys=tag_keys_named(query), session=rules.session)
-    parameters = read_parameters(query, report, known_of(facts, rules, today))
-    plan = planning.make_plan(parameters, limits, rates_to(parameters.currency, facts), facts.days)
-
+    parameters, plan = planned(connection, report=report, query=query, limits=limits, rules=rules, today=today)
     read = read_rows(connection, plan)
     if plan.report.capacity is not None:
         add_capacity(read, read_capacities(connection, plan, plan.report.capacity))

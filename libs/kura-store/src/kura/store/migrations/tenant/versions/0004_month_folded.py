@@ -1,0 +1,20 @@
+"""When the month of a report period was last folded."""
+
+from pathlib import Path
+
+from kura.store.migrations.sql import run_file
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+HERE = Path(__file__).parent
+
+
+def upgrade() -> None:
+    run_file(HERE / "0004_month_folded.sql")
+
+
+def downgrade() -> None:
+    raise NotImplementedError("Migrations go forward; restore a backup to go back.")
