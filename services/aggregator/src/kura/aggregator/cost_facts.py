@@ -91,6 +91,10 @@ class Rates:
     def __bool__(self) -> bool:
         return bool(self.tiered or self.tags)
 
+    def families(self) -> set[Family]:
+        """The families of metrics that have a rate."""
+        return {BY_NAME[name].family for name in (*(r.metric for r in self.tiered), *(r.metric for r in self.tags))}
+
     def tiered_table(self) -> pa.Table:
         return _table(TIERED_SCHEMA, self.tiered)
 
@@ -191,7 +195,7 @@ def read_cost_facts(database: Database, *, schema: str, provider_uuid: UUID, day
 
 def with_model(summary: Facts, *, model: CostModel, platform_category: int | None) -> CostFacts:
     """Facts under a cost model: what it says about GPUs and weights holds for the UI tables too."""
-    has_gpu_rate = any(rate.metric == "gpu_cost_per_month" for rate in model.rates.tags)
+    has_gpu_rate = Family.GPU in model.rates.families()
     cluster = replace(summary.cluster, cost_model_distribution=model.distribution.weight, has_gpu_rate=has_gpu_rate)
     return CostFacts(summary=replace(summary, cluster=cluster), model=model, platform_category=platform_category)
 

@@ -137,3 +137,8 @@ def read_unallocated_gpus(tx: Transaction, *, cluster: Cluster, month: DayRange)
 def stamp_costs(tx: Transaction, cluster: Cluster) -> None:
     """Note that the period has its costs."""
     tx.run(postgresql_statement("stamp_costs"), cluster.report_period_id)
+
+
+def stamp_without_costs(tx: Transaction, cluster: Cluster) -> None:
+    """Note that the period needs no costs beyond those of its summary."""
+    tx.run(postgresql_statement("stamp_without_costs"), cluster.report_period_id)

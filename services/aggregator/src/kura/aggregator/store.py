@@ -76,7 +76,7 @@ class Facts:
 def read_facts(database: Database, *, schema: str, provider_uuid: UUID, days: DayRange) -> Facts | None:
     """The facts of one run; None when the month has no report period, so that there is nothing to summarise."""
     with database.tenant(schema, snapshot=True) as connection:
-        cluster = _cluster(connection, schema=schema, provider_uuid=provider_uuid, month=Month.of(days.start))
+        cluster = _cluster(connection, schema=schema, provider_uuid=provider_uuid, days=days)
         if cluster is None:
             return None
         return Facts(
@@ -90,7 +90,8 @@ def read_facts(database: Database, *, schema: str, provider_uuid: UUID, days: Da
         )
 
 
-def _cluster(connection: Connection, *, schema: str, provider_uuid: UUID, month: Month) -> Cluster | None:
+def _cluster(connection: Connection, *, schema: str, provider_uuid: UUID, days: DayRange) -> Cluster | None:
+    month = Month.of(days.start)
     period = tenant.REPORT_PERIOD.c
     row = connection.execute(
         select(
@@ -99,7 +100,7 @@ def _cluster(connection: Connection, *, schema: str, provider_uuid: UUID, month:
             period.cluster_id,
             period.cluster_alias,
             _distribution(provider_uuid).label("distribution"),
-            _gpu_rate_exists(provider_uuid, month).label("has_gpu_rate"),
+            _gpu_rate_exists(provider_uuid, days).label("has_gpu_rate"),
         )
         .select_from(PROVIDER)
         .outerjoin(
@@ -136,19 +137,24 @@ def _distribution(provider_uuid: UUID) -> Any:
     )
 
 
-def _gpu_rate_exists(provider_uuid: UUID, month: Month) -> Any:
+def _gpu_rate_exists(provider_uuid: UUID, days: DayRange) -> Any:
+    """Whether the price list that holds for these days prices GPUs (cost-models §4)."""
     mapped, lists = tenant.COST_MODEL_MAP.c, tenant.PRICE_LIST.c
     linked, rates = tenant.PRICE_LIST_COST_MODEL_MAP.c, tenant.COST_MODEL_RATE.c
-    return exists().where(
-        mapped.provider_uuid == provider_uuid,
-        linked.cost_model_id == mapped.cost_model_id,
-        lists.uuid == linked.price_list_id,
-        lists.enabled,
-        lists.effective_start_date <= month.last,
-        lists.effective_end_date >= month.first,
-        rates.price_list_id == lists.uuid,
-        rates.metric == GPU_METRIC,
+    effective = (
+        select(lists.uuid)
+        .where(
+            mapped.provider_uuid == provider_uuid,
+            linked.cost_model_id == mapped.cost_model_id,
+            lists.uuid == linked.price_list_id,
+            lists.effective_start_date <= days.start,
+            lists.effective_end_date >= days.start,
+        )
+        .order_by(linked.priority, linked.id)
+        .limit(1)
+        .scalar_subquery()
     )
+    return exists().where(rates.price_list_id == effective, rates.metric == GPU_METRIC)
 
 
 def _enabled_keys(connection: Connection) -> list[str]:

@@ -36,7 +36,7 @@ class CostParts:
 
     @property
     def total_cost(self) -> float:
-        return sum(vars(self).values())
+        return float(sum(vars(self).values()))
 
     def __add__(self, other: CostParts) -> CostParts:
         return CostParts(**{name: value + getattr(other, name) for name, value in vars(self).items()})

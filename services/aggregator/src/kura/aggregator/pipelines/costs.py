@@ -19,7 +19,7 @@ from kura.aggregator.cost_facts import CostFacts, CostModel, read_cost_facts
 from kura.aggregator.engine import Engine, Relation, statement
 from kura.aggregator.inputs import Source, check_one_month, open_dataset, select_objects
 from kura.aggregator.line_items import Kind
-from kura.aggregator.metrics import BY_NAME, Family, metrics_table
+from kura.aggregator.metrics import Family, metrics_table
 from kura.aggregator.pipelines.openshift import (
     Outcome,
     Resources,
@@ -141,7 +141,7 @@ def is_without_costs(run: SummaryRun, resources: Resources, facts: CostFacts) ->
             return False
         if cost_writer.read_cloud_rows(tx, cluster=cluster, days=run.days).num_rows:
             return False
-        cost_writer.stamp_costs(tx, cluster)
+        cost_writer.stamp_without_costs(tx, cluster)
         assert_held(tx, run.fence)
         return True
 
@@ -213,7 +213,7 @@ class Inputs:
     def open(self, engine: Engine, *, days: DayRange, cloud: pa.Table) -> Given:
         """What the rates of the model need of these days; what no rate needs is empty."""
         rates = self.facts.model.rates
-        families = {metric_family(rate.metric) for rate in (*rates.tiered, *rates.tags)}
+        families = rates.families()
         kinds: set[Kind] = set()
         if families & set(MACHINES):
             kinds |= {line_items.VM_USAGE_HOURLY}
@@ -274,10 +274,6 @@ class Inputs:
             return 0
         filesystem, folder = objects.arrow_filesystem()
         return int(pq.read_metadata(f"{folder}/{key}", filesystem=filesystem).num_rows)
-
-
-def metric_family(name: str) -> Family:
-    return BY_NAME[name].family
 
 
 def open_summary(engine: Engine, objects: ObjectStore, source: Source, days: Iterable[date]) -> Relation:
@@ -396,7 +392,7 @@ def rate_charges(given: Given, *, base: Relation, days: DayRange, facts: CostFac
                 base=base, claim_groups=claims, label_rates=label_rates, days_in_month=days_in_month
             )
 
-    if any(metric_family(rate.metric) in MACHINES for rate in (*rates.tiered, *rates.tags)):
+    if rates.families() & set(MACHINES):
         known = known_machines(given, base=base, facts=facts)
         found["machine_charges"] = machines.machine_charges(
             known,
@@ -426,7 +422,7 @@ def rate_charges(given: Given, *, base: Relation, days: DayRange, facts: CostFac
             category_patterns=engine.table(facts.summary.category_patterns),
             days_in_month=days_in_month,
         )
-    return engine.compute(statement("costs/charges"), nothing=nothing, **found)
+    return engine.view(statement("costs/charges"), nothing=nothing, **found)
 
 
 CHARGED = (
@@ -571,6 +567,7 @@ def distribute_previous_month(
         refresh_tables(
             tx, run=previous, resources=resources, facts=facts, days=previous.days, engine_opened=engine_opened
         )
+        cost_writer.stamp_costs(tx, facts.summary.cluster)
         month_summary.fold_month(tx, provider_uuid=run.provider_uuid, month=previous.days)
         assert_held(tx, run.fence)
 

@@ -101,12 +101,12 @@ SELECT
     lines.tag_value,
     lines.rate_id,
     lines.custom_name,
-    postgresql_numeric(lines.unit_rate) AS unit_rate,
-    postgresql_numeric(lines.quantity) AS quantity,
-    postgresql_numeric(lines.calculated_cost) AS calculated_cost,
-    postgresql_numeric(lines.pool_cost) AS pool_cost,
-    postgresql_numeric(lines.share) AS share,
-    postgresql_numeric(lines.distributed_cost) AS distributed_cost
+    CAST(lines.unit_rate AS DECIMAL(33, 15)) AS unit_rate,
+    CAST(lines.quantity AS DECIMAL(33, 15)) AS quantity,
+    CAST(lines.calculated_cost AS DECIMAL(33, 15)) AS calculated_cost,
+    CAST(lines.pool_cost AS DECIMAL(33, 15)) AS pool_cost,
+    CAST(lines.share AS DECIMAL(33, 15)) AS share,
+    CAST(lines.distributed_cost AS DECIMAL(33, 15)) AS distributed_cost
 FROM lines
 CROSS JOIN constants
 LEFT JOIN metrics ON metrics.metric = lines.metric
