@@ -18,6 +18,7 @@ import psutil
 
 from kura.aggregator.config import AggregatorSettings
 from kura.aggregator.engine import Engines
+from kura.aggregator.memory import give_freed_memory_back
 from kura.aggregator.pipelines.openshift import Resources, SummaryRun, summarise_openshift
 from kura.core.days import DayRange
 from kura.store.database import Database
@@ -25,6 +26,7 @@ from kura.store.objects import ObjectStore
 
 
 def main(url: str, store: str, schema: str, provider_uuid: str, start: str, end: str, runs: int) -> None:
+    give_freed_memory_back()
     figures = []
     limits = AggregatorSettings.from_env(
         {"KURA_ENGINE_MEMORY_MIB": "512", "KURA_AGGREGATOR_RUNS": "1", "KURA_SPILL_DIRECTORY": tempfile.gettempdir()}

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from kura.aggregator.config import AggregatorSettings
 from kura.aggregator.engine import Engines
+from kura.aggregator.memory import give_freed_memory_back
 from kura.aggregator.pipelines.openshift import Resources
 from kura.aggregator.runner import Runner
 from kura.aggregator.servicer import AggregatorServicer
@@ -52,6 +53,7 @@ async def _complaint(ping: Callable[[], None]) -> str | None:
 
 def build_aggregator(*, database: Database, objects: ObjectStore, settings: AggregatorSettings) -> Aggregator:
     """Make the aggregator; call it inside the event loop that will run it."""
+    give_freed_memory_back()
     limits = settings.engine_limits()
     Path(limits.spill_directory).mkdir(parents=True, exist_ok=True)
     runner = Runner(at_once=settings.runs_at_once, waiting=settings.runs_waiting)

@@ -42,6 +42,10 @@ MACROS = (
         list_transform(maps, lambda labels: map_from_entries(label_entries(labels))),
         lambda weak, strong: map_concat(weak, strong)
     )))""",
+    # A sum of core-seconds or byte-seconds that does not depend on the order of rows, and so not on threads: of whole
+    # multiples of 2^-40, far below the last digit that is stored. `sum(x ORDER BY x)` says the same but keeps every x.
+    """CREATE MACRO exact_sum(seconds DOUBLE) AS
+        CAST(sum(CAST(seconds * 1099511627776 AS HUGEINT)) AS DOUBLE) / 1099511627776""",
     # numeric(33,15): the shortest text that reads back as the same double, rounded half away from zero.
     "CREATE MACRO postgresql_numeric(x DOUBLE) AS CAST(CAST(x AS VARCHAR) AS DECIMAL(33, 15))",
     # Binary jsonb: the version byte 1, then the JSON text.

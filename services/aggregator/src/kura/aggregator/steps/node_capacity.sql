@@ -11,7 +11,7 @@ WITH node_hours AS (
 SELECT
     CAST(interval_start AS DATE) AS day,
     node,
-    sum(cpu_core_seconds ORDER BY cpu_core_seconds) AS cpu_core_seconds,
-    sum(memory_byte_seconds ORDER BY memory_byte_seconds) AS memory_byte_seconds
+    exact_sum(cpu_core_seconds) AS cpu_core_seconds,
+    exact_sum(memory_byte_seconds) AS memory_byte_seconds
 FROM node_hours
 GROUP BY CAST(interval_start AS DATE), node

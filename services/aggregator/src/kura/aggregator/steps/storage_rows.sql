@@ -64,9 +64,9 @@ grouped AS (
         max(placed.nodes) AS nodes,
         86400 * day(last_day(placed.day)) AS month_seconds,
         max(placed.capacity_bytes) AS capacity_bytes,
-        sum(placed.capacity_byte_seconds ORDER BY placed.capacity_byte_seconds) AS capacity_byte_seconds,
-        sum(placed.request_byte_seconds ORDER BY placed.request_byte_seconds) AS request_byte_seconds,
-        sum(placed.usage_byte_seconds ORDER BY placed.usage_byte_seconds) AS usage_byte_seconds
+        exact_sum(placed.capacity_byte_seconds) AS capacity_byte_seconds,
+        exact_sum(placed.request_byte_seconds) AS request_byte_seconds,
+        exact_sum(placed.usage_byte_seconds) AS usage_byte_seconds
     FROM placed
     INNER JOIN merged
         ON
