@@ -135,3 +135,14 @@ def test_links_are_sorted_encoded_and_lose_a_zero_offset_on_the_way_back():
         "previous": "/x/?end_date=2024-06-17&limit=1&start_date=2024-06-15",
         "last": "/x/?end_date=2024-06-17&limit=1&offset=2&start_date=2024-06-15",
     }
+
+
+async def test_an_error_that_nobody_foresaw_is_not_told_in_its_own_words():
+    async def broken_store(request: Request) -> Response:
+        raise errors.InvalidData("label secret=hunter2 is not JSON")
+
+    app = build_app(service="test", routes=[Route("/x", broken_store)], ready=ready)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as http:
+        answer = await http.get("/x")
+
+    assert (answer.status_code, "hunter2" in answer.text) == (500, False)

@@ -65,7 +65,13 @@ class ApiJson(Response):
         return orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS)
 
 
+UNEXPECTED = "An unexpected error happened. It has been logged with this request's id."
+
+
 def error_items(error: KuraError) -> list[dict[str, Any]]:
+    """What a client is told. Of an error that nobody foresaw it is told no details: they may hold data."""
+    if error.http == 500:
+        return [{"detail": UNEXPECTED, "source": "detail", "status": 500}]
     if isinstance(error, ValidationErrors):
         return [{"detail": text, "source": field, "status": error.http} for field, text in error.problems]
     if error.http == 424:
@@ -98,8 +104,7 @@ def render_unexpected(request: Request, error: Exception) -> Response:
     """An error nobody foresaw: logged whole, answered without details."""
     ERRORS.labels("http", "internal").inc()
     log.error("request_crashed", path=request.url.path, error=str(error), exc_info=error)
-    unexpected = KuraError("An unexpected error happened. It has been logged with this request's id.")
-    return ApiJson({"errors": error_items(unexpected)}, status_code=500)
+    return ApiJson({"errors": error_items(KuraError())}, status_code=500)
 
 
 class RequestContext:

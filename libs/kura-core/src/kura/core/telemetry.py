@@ -82,7 +82,13 @@ def configure_logging(*, service: str, level: str, log_format: str, stream: Text
     if log_format == "json":
         final: list[Any] = [structlog.processors.format_exc_info, _escape, _json]
     else:
-        final = [_escape, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        final = [
+            _escape,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,  # the default shows values of variables
+            ),
+        ]
 
     def named(_: Any, __: str, event: Any) -> Any:
         event.setdefault("service", service)

@@ -78,6 +78,7 @@ class Database:
             pool_pre_ping=True,
             pool_recycle=RECYCLE_SECONDS,
             pool_use_lifo=True,
+            hide_parameters=True,  # labels and costs never reach a log
         )
         self._idle_arrow_connections: list[ArrowConnection] = []
 
