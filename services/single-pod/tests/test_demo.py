@@ -40,6 +40,13 @@ def test_the_demo_shows_what_it_has_taken_in_and_ends_what_it_started(place: Pat
         measure = "cost" if name == "cost" else "usage"
         assert report["total"][measure] > 0
         assert sum(row[measure] for row in report["rows"]) == pytest.approx(report["total"][measure])
+    total = facts["costs"]["total"]
+    parts = ("infrastructure", "supplementary", "platform", "worker", "other")
+    assert total["infrastructure"] > 0
+    assert total["supplementary"] > 0
+    assert sum(total[part] for part in parts) == pytest.approx(total["total"])
+    assert sum(project["total"] for project in facts["costs"]["projects"]) == pytest.approx(total["total"])
+    assert max(project["worker"] for project in facts["costs"]["projects"]) > 0
     assert {"web", "db"} < {row["app"] for row in facts["reports"]["label"]["rows"]}
     assert set(facts["seconds"]) == {"start", "generate", "sources", "upload", "visible", "report"}
     assert "Waiting until the reports show them: done in" in shown.stderr

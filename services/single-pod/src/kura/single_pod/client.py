@@ -106,8 +106,10 @@ class Kura:
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._request("POST", API + path, json=dict(body)).json()
 
-    def put(self, path: str, body: Mapping[str, Any]) -> None:
-        self._request("PUT", API + path, json=body)
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Change something; its new state where the API tells it."""
+        answer = self._request("PUT", API + path, json=dict(body))
+        return answer.json() if answer.content else None
 
     def add_cluster(self, *, name: str, cluster_id: str) -> Any:
         """Register an OpenShift source."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from kura.single_pod.background import start_up
 from kura.single_pod.client import Kura, Query
+from kura.single_pod.cost_table import cost_table, project_costs, reconciled
 from kura.single_pod.generating import as_new_manifest, recent_payloads
 from kura.single_pod.home import Endpoints, demo_data_dir, read_endpoints
 from kura.single_pod.problems import CommandError
@@ -159,12 +160,18 @@ def _show(
 
         with stages.stage("report", "Asking for reports"):
             reports = {shown.name: _ask(kura, shown) for shown in REPORTS}
+            costs = project_costs(kura, [])
 
     console = err() if as_json else out()
     for shown in REPORTS:
         console.print()
         flat = reports[shown.name].flat
-        flat = flat if shown.name == "cost" else without_costs(flat)
+        if shown.name == "cost":
+            console.print(cost_table(costs, title=shown.title, most=ROWS_SHOWN))
+            console.print(f" {reconciled(costs)}")
+            console.print(f" Why? For example: kura explain --project {costs.projects[0][0]}")
+            continue
+        flat = without_costs(flat)
         console.print(report_table(replace(flat, rows=flat.rows[:ROWS_SHOWN]), title=shown.title))
         if len(flat.rows) > ROWS_SHOWN:
             console.print(f" … and {len(flat.rows) - ROWS_SHOWN} more: kura {shown.command}")
@@ -177,6 +184,7 @@ def _show(
         "clusters": [{"cluster_id": cluster_id, "name": name} for cluster_id, name in made.clusters.items()],
         "days": days,
         "reports": {name: answer.facts(kura.url) for name, answer in reports.items()},
+        "costs": costs.facts(),
     }
 
 
@@ -313,6 +321,8 @@ def _tell_how_to_go_on(facts: Mapping[str, Any], endpoints: Endpoints, calling: 
     console.print(f"Kura keeps running; open {endpoints.http} in a browser, or go on here:")
     for shown in REPORTS:
         console.print(calling.line(shown.command, shown.title))
+    console.print(calling.line(f"explain --project {facts['costs']['projects'][0]['project']}", "why it costs that"))
+    console.print(calling.line("cost-model list", "prices"))
     console.print(calling.line("tags", "label keys and their values"))
     console.print(calling.line("uploads", "what was taken in"))
     console.print(calling.line("down", "stop it"))

@@ -60,6 +60,8 @@ cli = typer.Typer(
 )
 source_cli = typer.Typer(no_args_is_help=True, help="Clusters (and clouds) whose costs are managed.")
 cli.add_typer(source_cli, name="source", rich_help_panel=USE)
+cost_model_cli = typer.Typer(no_args_is_help=True, help="Prices, markup and what is handed on to projects.")
+cli.add_typer(cost_model_cli, name="cost-model", rich_help_panel=USE)
 
 UrlOption = Annotated[
     str | None,
@@ -466,6 +468,150 @@ def report(
         say("  → `kura uploads` shows what has been taken in; --days 90 looks further back.")
         return
     out().print(report_table(flat))
+
+
+@cost_model_cli.command("apply")
+def cost_model_apply(
+    file: Annotated[Path, typer.Argument(help="YAML file; docs/examples/cost-model.yaml explains every field.")],
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="Source it is for, by name or id; may be repeated. Left out: its sources stay as they are."),
+    ] = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create the cost model of a file, or change the one of that name.
+
+    Costs of the current month follow within seconds; months before stay as they are.
+    """
+    from kura.single_pod.pricing import RATE_COLUMNS, apply_model, rate_rows, read_model
+    from kura.single_pod.tables import list_table, out, print_json
+
+    given = read_model(file)
+    with _connect(url, data_dir) as kura:
+        applied = apply_model(kura, given, sources=source)
+    if as_json:
+        print_json(applied.model)
+        return
+    sources = ", ".join(found["name"] for found in applied.model["sources"]) or "no source yet (--source NAME)"
+    out().print(f"Cost model {given.name} {'created' if applied.created else 'changed'}; it prices {sources}.")
+    out().print(list_table(rate_rows(applied.model), RATE_COLUMNS))
+
+
+@cost_model_cli.command("list")
+def cost_model_list(url: UrlOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """List all cost models."""
+    from kura.single_pod.pricing import MODEL_COLUMNS, model_rows
+    from kura.single_pod.tables import list_table, out, print_json, say
+
+    with _connect(url, data_dir) as kura:
+        models = list(kura.pages("/cost-models/"))
+    if as_json:
+        print_json(models)
+    elif not models:
+        say("No cost models yet. Make one: `kura cost-model apply docs/examples/cost-model.yaml --source NAME`.")
+    else:
+        out().print(list_table(model_rows(models), MODEL_COLUMNS))
+
+
+@cost_model_cli.command("show")
+def cost_model_show(
+    name: Annotated[str, typer.Argument(help="Name or uuid of the cost model.")],
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one cost model with all its prices."""
+    from kura.single_pod.pricing import MODEL_COLUMNS, RATE_COLUMNS, get_model, model_rows, rate_rows
+    from kura.single_pod.tables import list_table, out, print_json
+
+    with _connect(url, data_dir) as kura:
+        model = get_model(kura, name)
+    if as_json:
+        print_json(model)
+        return
+    out().print(list_table(model_rows([model]), MODEL_COLUMNS))
+    out().print(list_table(rate_rows(model), RATE_COLUMNS))
+
+
+@cost_model_cli.command("delete")
+def cost_model_delete(
+    name: Annotated[str, typer.Argument(help="Name or uuid of the cost model.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Delete a cost model; this month's costs of its sources go with it."""
+    from kura.single_pod.pricing import get_model
+    from kura.single_pod.tables import out
+
+    with _connect(url, data_dir) as kura:
+        model = get_model(kura, name)
+        if not yes:
+            typer.confirm(f"Delete the cost model {model['name']}?", abort=True, err=True)
+        kura.delete(f"/cost-models/{model['uuid']}/")
+    out().print(f"Cost model {model['name']} deleted.")
+
+
+@cost_model_cli.command("metrics")
+def cost_model_metrics(url: UrlOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """List every metric that can have a price."""
+    from kura.single_pod.tables import list_table, out, print_json
+
+    with _connect(url, data_dir) as kura:
+        metrics = list(kura.pages("/metrics/"))
+    if as_json:
+        print_json(metrics)
+        return
+    columns = {
+        "metric": "metric",
+        "label_metric": "of",
+        "label_measurement": "measured as",
+        "label_measurement_unit": "per",
+        "default_cost_type": "usual cost type",
+    }
+    out().print(list_table(metrics, columns))
+
+
+@cli.command(rich_help_panel=USE)
+def explain(
+    project: Annotated[str | None, typer.Option(help="Whole name of a project.")] = None,
+    node: Annotated[str | None, typer.Option(help="Whole name of a node.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Name or id of a cluster, or part of it.")] = None,
+    start: Annotated[str | None, typer.Option(help="First day, YYYY-MM-DD.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last day, YYYY-MM-DD.")] = None,
+    days: Annotated[int | None, typer.Option(help="The last 10, 30 or 90 days.")] = None,
+    month: Annotated[int | None, typer.Option(help="0 this month (the default), 1 the last, 2 the one before.")] = None,
+    currency: Annotated[str | None, typer.Option(help="ISO code, for example EUR.")] = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Explain a cost: every rate, quantity and share, down to lines that add up to the report.
+
+    Example: `kura explain --project shop --month 1`
+    """
+    from kura.single_pod.explaining import closing_line, explain_costs, explain_query, tree_of
+    from kura.single_pod.reports import ReportRequest
+    from kura.single_pod.tables import out, print_json, say
+
+    time = ReportRequest(
+        path="", start=_day("--start", start), end=_day("--end", end), days=days, month=month
+    ).time_query()
+    query = explain_query(project=project, node=node, cluster=cluster, time=time, currency=currency)
+    with _connect(url, data_dir) as kura:
+        explained = explain_costs(kura, query)
+    if as_json:
+        print_json({"meta": explained.meta, "data": explained.lines, "adds_up": explained.adds_up})
+        return
+    title = ", ".join(name for name in (project, node, cluster) if name) or "Everything"
+    if not explained.lines:
+        say(f"{title} has no costs in this time.")
+        say("  → `kura cost-model list` shows which sources have prices; --month 1 looks at the month before.")
+        return
+    out().print(tree_of(explained, title=title))
+    out().print(closing_line(explained))
 
 
 @cli.command(rich_help_panel=USE)

@@ -75,7 +75,7 @@ class ReportRequest:
             if direction not in ("asc", "desc"):
                 key, direction = text, "desc"
             pairs.append((f"order_by[{key}]", direction))
-        pairs += self._time()
+        pairs += self.time_query()
         if self.resolution:
             pairs.append(("filter[resolution]", self.resolution))
         if self.limit is not None:
@@ -86,7 +86,8 @@ class ReportRequest:
             pairs.append(("currency", self.currency))
         return pairs
 
-    def _time(self) -> list[tuple[str, str]]:
+    def time_query(self) -> list[tuple[str, str]]:
+        """The parameters that say which days are meant."""
         ways = [self.start is not None or self.end is not None, self.days is not None, self.month is not None]
         if sum(ways) > 1:
             raise CommandError("Give one of --start/--end, --days and --month.", status=2)
