@@ -10,14 +10,14 @@ WITH weights AS (
 ),
 
 totals AS (
-    SELECT day, node, gpu_model_name, sum(weight) AS weight
+    SELECT day, node, gpu_model_name, CAST(sum(CAST(weight AS DECIMAL(38, 15))) AS DOUBLE) AS weight
     FROM weights
     GROUP BY day, node, gpu_model_name
     HAVING sum(weight) > 0
 ),
 
 pools AS (
-    SELECT usage_start, node, gpu_model_name, sum(cost) AS pool
+    SELECT usage_start, node, gpu_model_name, CAST(sum(CAST(cost AS DECIMAL(38, 15))) AS DOUBLE) AS pool
     FROM unallocated
     GROUP BY usage_start, node, gpu_model_name
 ),

@@ -7,8 +7,8 @@ WITH considered AS (
 pools AS (
     SELECT
         usage_start,
-        sum(cost) FILTER (WHERE is_platform) AS pool,
-        sum(weight) FILTER (WHERE NOT is_platform) AS weight
+        CAST(sum(CAST(cost AS DECIMAL(38, 15))) FILTER (WHERE is_platform) AS DOUBLE) AS pool,
+        CAST(sum(CAST(weight AS DECIMAL(38, 15))) FILTER (WHERE NOT is_platform) AS DOUBLE) AS weight
     FROM considered
     GROUP BY usage_start
     HAVING sum(weight) FILTER (WHERE NOT is_platform) > 0

@@ -7,8 +7,8 @@ WITH considered AS (
 pools AS (
     SELECT
         usage_start,
-        sum(cost) FILTER (WHERE namespace = $unattributed) AS pool,
-        sum(weight) FILTER (WHERE namespace <> $unattributed) AS weight
+        CAST(sum(CAST(cost AS DECIMAL(38, 15))) FILTER (WHERE namespace = $unattributed) AS DOUBLE) AS pool,
+        CAST(sum(CAST(weight AS DECIMAL(38, 15))) FILTER (WHERE namespace <> $unattributed) AS DOUBLE) AS weight
     FROM considered
     GROUP BY usage_start
 )

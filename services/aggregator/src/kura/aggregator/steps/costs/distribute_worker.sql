@@ -7,8 +7,8 @@ WITH considered AS (
 pools AS (
     SELECT
         usage_start,
-        sum(cost) FILTER (WHERE namespace = 'Worker unallocated') AS pool,
-        sum(weight) FILTER (WHERE namespace <> 'Worker unallocated') AS weight
+        CAST(sum(CAST(cost AS DECIMAL(38, 15))) FILTER (WHERE namespace = 'Worker unallocated') AS DOUBLE) AS pool,
+        CAST(sum(CAST(weight AS DECIMAL(38, 15))) FILTER (WHERE namespace <> 'Worker unallocated') AS DOUBLE) AS weight
     FROM considered
     GROUP BY usage_start
     HAVING sum(weight) FILTER (WHERE namespace <> 'Worker unallocated') > 0
@@ -28,8 +28,8 @@ pods AS (
         max(node_capacity_memory_gigabyte_hours) AS node_capacity_memory_gigabyte_hours,
         max(cluster_capacity_cpu_core_hours) AS cluster_capacity_cpu_core_hours,
         max(cluster_capacity_memory_gigabyte_hours) AS cluster_capacity_memory_gigabyte_hours,
-        sum(weight) AS weight,
-        sum(cost) AS cost
+        CAST(sum(CAST(weight AS DECIMAL(38, 15))) AS DOUBLE) AS weight,
+        CAST(sum(CAST(cost AS DECIMAL(38, 15))) AS DOUBLE) AS cost
     FROM considered
     WHERE data_source = 'Pod'
     GROUP BY usage_start, node, namespace

@@ -8,7 +8,7 @@ WITH untagged AS (
         metric,
         cost_model_rate_type,
         monthly_cost_type,
-        sum(quantity) AS quantity
+        CAST(sum(CAST(quantity AS DECIMAL(38, 15))) AS DOUBLE) AS quantity
     FROM charges
     WHERE tag_key IS NULL
     GROUP BY
@@ -47,8 +47,8 @@ lines AS (
         rate_id,
         custom_name,
         unit_rate,
-        sum(quantity) AS quantity,
-        sum(quantity) * unit_rate AS calculated_cost
+        CAST(sum(CAST(quantity AS DECIMAL(38, 15))) AS DOUBLE) AS quantity,
+        CAST(sum(CAST(quantity AS DECIMAL(38, 15))) AS DOUBLE) * unit_rate AS calculated_cost
     FROM charges
     WHERE tag_key IS NOT NULL
     GROUP BY

@@ -1,7 +1,7 @@
 SELECT
     usage_start,
     node,
-    sum(weight) AS used,
+    CAST(sum(CAST(weight AS DECIMAL(38, 15))) AS DOUBLE) AS used,
     coalesce(max(node_weight) / nullif(max(cluster_weight), 0), 0)
     * coalesce(max(node_weight) / nullif(max(node_size), 0), 0) AS cluster_hours
 FROM base

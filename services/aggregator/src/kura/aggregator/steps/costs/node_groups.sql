@@ -11,10 +11,10 @@ SELECT
     max(node_capacity_memory_gigabyte_hours) AS node_capacity_memory_gigabyte_hours,
     max(cluster_capacity_cpu_core_hours) AS cluster_capacity_cpu_core_hours,
     max(cluster_capacity_memory_gigabyte_hours) AS cluster_capacity_memory_gigabyte_hours,
-    sum(weight) AS used,
+    CAST(sum(CAST(weight AS DECIMAL(38, 15))) AS DOUBLE) AS used,
     max(node_weight) AS node_weight,
     max(cluster_weight) AS cluster_weight,
-    sum(pod_effective_usage_cpu_core_hours) AS effective_cpu
+    CAST(sum(CAST(pod_effective_usage_cpu_core_hours AS DECIMAL(38, 15))) AS DOUBLE) AS effective_cpu
 FROM base
 WHERE
     data_source = 'Pod'

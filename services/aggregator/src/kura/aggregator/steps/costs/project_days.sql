@@ -48,8 +48,8 @@ SELECT
     max(cluster_capacity_cpu_core_hours) AS cluster_capacity_cpu_core_hours,
     max(cluster_capacity_memory_gigabyte_hours) AS cluster_capacity_memory_gigabyte_hours,
     max(raw_currency) AS raw_currency,
-    sum(weight) AS weight,
-    sum(coalesce(cost, 0)) AS cost
+    CAST(sum(CAST(weight AS DECIMAL(38, 15))) AS DOUBLE) AS weight,
+    CAST(sum(CAST(coalesce(cost, 0) AS DECIMAL(38, 15))) AS DOUBLE) AS cost
 FROM cost_rows
 WHERE namespace IS NOT NULL
 GROUP BY usage_start, node, namespace, cost_category_id, data_source

@@ -39,7 +39,7 @@ unallocated AS (
         max(cluster_capacity_cpu_core_hours) AS cluster_capacity_cpu_core_hours,
         max(cluster_capacity_memory_gigabyte_hours) AS cluster_capacity_memory_gigabyte_hours,
         max(node_weight) AS node_weight,
-        max(node_weight) - sum(used) AS idle
+        max(node_weight) - CAST(sum(CAST(used AS DECIMAL(38, 15))) AS DOUBLE) AS idle
     FROM allocated
     GROUP BY
         usage_start, node, metric, cost_type, tag_key, tag_value, own_label, rate, rate_id, custom_name, marked

@@ -45,7 +45,7 @@ SELECT
     rate_id,
     custom_name,
     rate AS unit_rate,
-    sum(measure) AS quantity,
+    CAST(sum(CAST(measure AS DECIMAL(38, 15))) AS DOUBLE) AS quantity,
     CASE
         WHEN side = 'volume' THEN 'volume'
         WHEN starts_with(metric, 'memory') THEN 'memory'

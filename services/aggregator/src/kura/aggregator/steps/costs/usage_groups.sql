@@ -18,15 +18,15 @@ WITH sums AS (
         max(node_capacity_memory_gigabyte_hours) AS node_capacity_memory_gigabyte_hours,
         max(cluster_capacity_cpu_core_hours) AS cluster_capacity_cpu_core_hours,
         max(cluster_capacity_memory_gigabyte_hours) AS cluster_capacity_memory_gigabyte_hours,
-        coalesce(sum(pod_usage_cpu_core_hours), 0) AS usage_cpu,
-        coalesce(sum(pod_request_cpu_core_hours), 0) AS request_cpu,
-        coalesce(sum(pod_effective_usage_cpu_core_hours), 0) AS effective_cpu,
-        coalesce(sum(pod_usage_memory_gigabyte_hours), 0) AS usage_memory,
-        coalesce(sum(pod_request_memory_gigabyte_hours), 0) AS request_memory,
-        coalesce(sum(pod_effective_usage_memory_gigabyte_hours), 0) AS effective_memory,
-        coalesce(sum(persistentvolumeclaim_usage_gigabyte_months), 0) AS usage_storage,
-        coalesce(sum(volume_request_storage_gigabyte_months), 0) AS request_storage,
-        sum(weight) AS used
+        coalesce(CAST(sum(CAST(pod_usage_cpu_core_hours AS DECIMAL(38, 15))) AS DOUBLE), 0) AS usage_cpu,
+        coalesce(CAST(sum(CAST(pod_request_cpu_core_hours AS DECIMAL(38, 15))) AS DOUBLE), 0) AS request_cpu,
+        coalesce(CAST(sum(CAST(pod_effective_usage_cpu_core_hours AS DECIMAL(38, 15))) AS DOUBLE), 0) AS effective_cpu,
+        coalesce(CAST(sum(CAST(pod_usage_memory_gigabyte_hours AS DECIMAL(38, 15))) AS DOUBLE), 0) AS usage_memory,
+        coalesce(CAST(sum(CAST(pod_request_memory_gigabyte_hours AS DECIMAL(38, 15))) AS DOUBLE), 0) AS request_memory,
+        coalesce(CAST(sum(CAST(pod_effective_usage_memory_gigabyte_hours AS DECIMAL(38, 15))) AS DOUBLE), 0) AS effective_memory,
+        coalesce(CAST(sum(CAST(persistentvolumeclaim_usage_gigabyte_months AS DECIMAL(38, 15))) AS DOUBLE), 0) AS usage_storage,
+        coalesce(CAST(sum(CAST(volume_request_storage_gigabyte_months AS DECIMAL(38, 15))) AS DOUBLE), 0) AS request_storage,
+        CAST(sum(CAST(weight AS DECIMAL(38, 15))) AS DOUBLE) AS used
     FROM base
     WHERE namespace IS NOT NULL
     GROUP BY

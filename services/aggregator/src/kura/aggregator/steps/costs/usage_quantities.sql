@@ -5,16 +5,16 @@ WITH totals AS (
         node,
         data_source,
         cost_category_id,
-        sum(usage_cpu) FILTER (WHERE node_core_hours IS NOT NULL) AS usage_cpu,
-        sum(request_cpu) FILTER (WHERE node_core_hours IS NOT NULL) AS request_cpu,
-        sum(effective_cpu) FILTER (WHERE node_core_hours IS NOT NULL) AS effective_cpu,
-        sum(usage_memory) AS usage_memory,
-        sum(request_memory) AS request_memory,
-        sum(effective_memory) AS effective_memory,
-        sum(usage_storage) AS usage_storage,
-        sum(request_storage) AS request_storage,
-        sum(node_core_hours) AS node_core_hours,
-        sum(cluster_hours) AS cluster_hours
+        CAST(sum(CAST(usage_cpu AS DECIMAL(38, 15))) FILTER (WHERE node_core_hours IS NOT NULL) AS DOUBLE) AS usage_cpu,
+        CAST(sum(CAST(request_cpu AS DECIMAL(38, 15))) FILTER (WHERE node_core_hours IS NOT NULL) AS DOUBLE) AS request_cpu,
+        CAST(sum(CAST(effective_cpu AS DECIMAL(38, 15))) FILTER (WHERE node_core_hours IS NOT NULL) AS DOUBLE) AS effective_cpu,
+        CAST(sum(CAST(usage_memory AS DECIMAL(38, 15))) AS DOUBLE) AS usage_memory,
+        CAST(sum(CAST(request_memory AS DECIMAL(38, 15))) AS DOUBLE) AS request_memory,
+        CAST(sum(CAST(effective_memory AS DECIMAL(38, 15))) AS DOUBLE) AS effective_memory,
+        CAST(sum(CAST(usage_storage AS DECIMAL(38, 15))) AS DOUBLE) AS usage_storage,
+        CAST(sum(CAST(request_storage AS DECIMAL(38, 15))) AS DOUBLE) AS request_storage,
+        CAST(sum(CAST(node_core_hours AS DECIMAL(38, 15))) AS DOUBLE) AS node_core_hours,
+        CAST(sum(CAST(cluster_hours AS DECIMAL(38, 15))) AS DOUBLE) AS cluster_hours
     FROM usage_groups
     GROUP BY usage_start, namespace, node, data_source, cost_category_id
 ),
