@@ -22,7 +22,9 @@ from kura.core.days import DayRange, Month
 from kura.core.errors import BadRequest
 from kura.store.objects import ObjectStore
 
-NAMED_BY_DAY = re.compile(r"(?P<type>[a-z_]+)\.(?P<day>\d{4}-\d{2}-\d{2})\.[^/]+\.parquet")
+OWN = r"\d+\.k[0-9a-f]{12}_"
+"""How Kura's own names go on after the day. They count through their rows alone: without one they are not committed."""
+NAMED_BY_DAY = re.compile(rf"(?P<type>[a-z_]+)\.(?P<day>\d{{4}}-\d{{2}}-\d{{2}})\.(?!{OWN})[^/]+\.parquet")
 LISTINGS_AT_ONCE = 6
 
 
