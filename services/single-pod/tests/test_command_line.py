@@ -19,7 +19,21 @@ from kura.single_pod.tables import amount, moment, took
 from kura.single_pod.testing_order import pytest_collection_modifyitems
 from kura.testing.operator_payload import PROFILES, make_payloads
 
-COMMANDS = ("up", "down", "demo", "migrate", "upload", "uploads", "report", "tags", "status", "generate", "source")
+COMMANDS = (
+    "up",
+    "down",
+    "demo",
+    "migrate",
+    "upload",
+    "uploads",
+    "report",
+    "tags",
+    "status",
+    "generate",
+    "source",
+    "cost-model",
+    "explain",
+)
 
 
 def kura(*arguments: str, **environ: str):
