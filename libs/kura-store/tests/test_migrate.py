@@ -111,7 +111,7 @@ def test_a_killed_migration_is_finished_by_the_next(postgres_server: PostgresSer
             )
             assert process.stdout is not None
             process.stdout.readline()
-            time.sleep(random.Random(attempt).uniform(0.02, 0.8))
+            time.sleep(random.Random(attempt).uniform(0.02, 0.8) if attempt else 0)
             process.send_signal(signal.SIGKILL)
             process.communicate()
 
