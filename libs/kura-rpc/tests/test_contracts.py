@@ -1,4 +1,4 @@
-"""The contracts keep to their style, and what is released is not broken. Needs `npm ci` for buf."""
+"""The contracts keep to their style, and what is released is not broken. Needs `npm install` for buf."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ def buf() -> str:
     installed = ROOT / "node_modules/.bin/buf"
     found = str(installed) if installed.exists() else shutil.which("buf")
     if not found:
-        pytest.skip("buf is not installed; run `npm ci`")
+        pytest.skip("buf is not installed; run `npm install`")
     return found
 
 
