@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import sys
 from pathlib import Path
 
@@ -27,7 +28,7 @@ start. An empty variable counts as missing. Secrets never appear in logs.
 
 def declaring_class(settings: type[SettingsGroup], field: str) -> type[SettingsGroup]:
     """The group that declares `field`, however many services compose it."""
-    owners = [kind for kind in settings.__mro__ if field in kind.__dict__.get("__annotations__", {})]
+    owners = [kind for kind in settings.__mro__ if field in inspect.get_annotations(kind)]
     return owners[-1]
 
 

@@ -1,2 +1,1 @@
 """Fixtures of the tests of the whole product (see kura.testing)."""
-

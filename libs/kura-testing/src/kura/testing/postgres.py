@@ -26,8 +26,9 @@ from psycopg2 import sql
 import kura.store.migrate
 from kura.core.errors import DatabaseUnavailable
 from kura.store.database import Database
-from kura.store.embedded import OWNER, READER, SUPERUSER, WRITER, EmbeddedPostgres, EmbeddedSettings
+from kura.store.embedded import SUPERUSER, EmbeddedPostgres, EmbeddedSettings
 from kura.store.migrate import migrate
+from kura.store.roles import OWNER, READER, WRITER
 from kura.store.tenancy import ensure_tenant, get_or_create_customer
 
 ORG_ID: Final = "1234567"

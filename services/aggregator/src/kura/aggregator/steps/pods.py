@@ -21,8 +21,8 @@ def pod_rows(
     Out     one row per (usage_start, namespace, node, pod_labels): usage, request, effective usage, limit
             [core·h, GiB·h], capacities, resource_id, cost_category_id
     Rule    rows without node are left out; each row counts in full for every label set of its node and of its
-            namespace (fan-out, P3); namespace labels win over node labels, pod labels over both; sums are exact, so that
-            a second run gives the same digits
+            namespace (fan-out, P3); namespace labels win over node labels, pod labels over both; sums are exact, so
+            that a second run gives the same digits
     Errors  InvalidData when a label text is not JSON
     Source  ocp-pipeline §3, §4, §5, decisions P3, P4, P5, P11, 14, 18, 19, 20; examples E1, E2, E4, E9
     """
