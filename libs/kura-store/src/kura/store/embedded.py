@@ -260,7 +260,10 @@ class EmbeddedPostgres:
     def _launch(self) -> None:
         """Start the server once nothing of a former one is left."""
         _end_orphans(self._cluster)
-        (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+        # Files of a killed server: PostgreSQL takes its pid for alive as long as nobody has reaped it.
+        assert self._socket_dir is not None
+        for stale in (self._cluster / "postmaster.pid", *self._socket_dir.glob(f".s.PGSQL.{PORT}*")):
+            stale.unlink(missing_ok=True)
         log = self._cluster / "start.log"
         log.unlink(missing_ok=True)
         started = self._run(
