@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -160,7 +160,8 @@ class Engine:
     def interrupt(self) -> None:
         """Stop the statement that runs now and every later one; for another thread."""
         self._interrupted = True
-        self._connection.interrupt()
+        with suppress(duckdb.ConnectionException):  # closed: nothing runs any more
+            self._connection.interrupt()
 
     def _registered(self, source: Any) -> Relation:
         name = self._new_name("given")

@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -27,6 +27,7 @@ from kura.core.telemetry import bound, get_logger, span
 log = get_logger(__name__)
 
 REMEMBERED_RUNS = 1000
+CANCEL_AGAIN_SECONDS = 0.2
 
 RUN_SECONDS = Histogram(
     "kura_run_seconds",
@@ -176,6 +177,7 @@ class Runner:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="run")
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._insisting: set[asyncio.Task[None]] = set()
 
     def start(self, request: Request, *, details: object, steps: int, work: Work) -> Run:
         """Start a run, or join the one that does the same under the same id.
@@ -233,16 +235,25 @@ class Runner:
         run = self.get(run_id)
         if not run.is_over:
             run.steps.cancel()
+            insisting = asyncio.get_running_loop().create_task(self._cancel_until_over([run]))
+            self._insisting.add(insisting)
+            insisting.add_done_callback(self._insisting.discard)
         return run
 
     async def close(self) -> None:
         """Cancel what runs and wait for its end."""
-        for run in self._runs.values():
-            if not run.is_over:
-                run.steps.cancel()
+        await self._cancel_until_over(self._runs.values())
         if self._tasks:
             await asyncio.wait(set(self._tasks))
         self._threads.shutdown(wait=True)
+
+    @staticmethod
+    async def _cancel_until_over(runs: Iterable[Run]) -> None:
+        """Again and again: an interrupt that comes just before a statement begins does not reach it."""
+        while left := [run for run in runs if not run.is_over]:
+            for run in left:
+                run.steps.cancel()
+            await asyncio.sleep(CANCEL_AGAIN_SECONDS)
 
     @staticmethod
     def _is_to_be_repeated(known: Run, request: Request) -> bool:
