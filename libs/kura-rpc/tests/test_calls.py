@@ -157,12 +157,9 @@ async def test_health_is_served_without_a_secret_and_ends_with_the_server():
 async def test_S47_reflection_exists_only_in_development(development: bool):
     async with serving(development=development) as (server, _), aio.insecure_channel(server.address) as channel:
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-
-        async def ask():
-            yield reflection_pb2.ServerReflectionRequest(list_services="")
-
-        call = stub.ServerReflectionInfo(ask())
+        call = stub.ServerReflectionInfo()
         if development:
+            await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
             answer = await call.read()
             names = [service.name for service in answer.list_services_response.service]
             assert "kura.aggregator.v1.AggregatorService" in names
