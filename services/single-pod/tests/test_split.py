@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,7 @@ import psutil
 import pytest
 
 from kura.single_pod.home import holder_of
-from kura.single_pod.private_s3 import mirror, restore
-from kura.store.objects import ObjectStore
+from kura.single_pod.private_s3 import open_store
 from kura.testing.rabbitmq import RabbitMQ
 
 pytestmark = [
@@ -144,7 +145,6 @@ def test_a_killed_service_is_back_within_half_a_minute_and_clients_notice_nothin
 
 def test_killed_as_a_whole_it_leaves_nothing_behind_and_starts_again_on_the_same_data(split: Split):
     assert split.process is not None
-    time.sleep(3)  # the private S3 is mirrored every two seconds
     before = kura("report", "openshift", "compute", "--json", data_dir=split.data_dir).stdout
 
     split.process.kill()
@@ -165,16 +165,47 @@ def test_an_orderly_stop_ends_every_process(split: Split):
     until(lambda: split.own_processes() == [], seconds=10)
 
 
-def test_the_private_s3_is_mirrored_and_restored(tmp_path: Path):
-    memory, disk, again = (ObjectStore.open((tmp_path / name).as_uri()) for name in ("memory", "disk", "again"))
-    memory.write("a/1", b"one", {"manifest-id": "7"})
-    memory.write("a/2", b"two")
+def test_what_the_private_s3_has_answered_survives_its_kill(tmp_path: Path):
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
 
-    seen = mirror(memory, disk, {})
-    memory.delete(["a/2"])
-    memory.write("a/1", b"one, changed")
-    seen = mirror(memory, disk, seen)
-    restored = restore(disk, again)
+    def started() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "kura.single_pod", "private-s3"),
+                *("--port", str(port), "--directory", str(tmp_path / "s3")),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until(lambda: is_listening(port), seconds=30)
+        return process
 
-    assert list(seen) == list(restored) == ["a/1"]
-    assert again.read("a/1") == b"one, changed"
+    large = os.urandom(20 * 2**20)
+    with open_store(f"http://127.0.0.1:{port}") as store:
+        first = started()
+        store.write("a/1", b"one", {"manifest-id": "7"})
+        for name in ("a/2", "a/3", "a/4 ü"):
+            store.write(name, b"two")
+        store.write("a/1", b"one, changed", {"manifest-id": "8"})
+        store.write("large", [large[at : at + 2**20] for at in range(0, len(large), 2**20)])
+        store.delete(["a/2", "a/3"])
+        first.kill()
+        first.wait()
+
+        second = started()
+        assert sorted(found.key for found in store.list()) == ["a/1", "a/4 ü", "large"]
+        assert store.read("a/1") == b"one, changed"
+        assert store.metadata("a/1")["manifest-id"] == "8"
+        assert store.read("large") == large
+        second.terminate()
+        assert second.wait(20) == 0
+
+
+def is_listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

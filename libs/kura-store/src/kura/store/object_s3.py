@@ -339,6 +339,13 @@ class _RangeReader(io.RawIOBase):
         self._position = end
         return len(content)
 
+    def readall(self) -> bytes:
+        """The rest, in ranges as large as those of a buffered reader; what Python inherits here asks for 8 KiB each."""
+        pieces = []
+        while piece := self.read(RANGE_BYTES):
+            pieces.append(piece)
+        return b"".join(pieces)
+
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if start + offset < 0:

@@ -11,9 +11,11 @@ from starlette.routing import BaseRoute, Route
 FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page/app.css": ("app.css", "text/css; charset=utf-8"),
-    "/page/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/page/charts.js": ("charts.js", "text/javascript; charset=utf-8"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
+    **{
+        f"/page/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
+        for name in ("app", "asking", "charts", "elements", "reports", "words")
+    },
 }
 PAGE_PATHS = frozenset(FILES)
 """Paths that need no identity: the page holds no data, it asks the API for it."""

@@ -1,151 +1,127 @@
-// Asks the API what is there and shows it. Every text from data goes through text nodes, never through HTML.
+// Asks the API what is there and shows it, again and again: often while something is being processed.
 
-import { capacityBars, element, shortNumber, stackedBars } from "./charts.js";
+import { API, ask } from "./asking.js";
+import { element, fill, tell } from "./elements.js";
+import { showReports } from "./reports.js";
+import { ago, counted, duration, exactly, number } from "./words.js";
 
-const API = "/api/cost-management/v1";
-const REFRESH_MILLISECONDS = 5000;
-const UNITS = { compute: "core-hours", memory: "GiB-hours", volumes: "GiB-months", costs: "" };
+const BUSY_MILLISECONDS = 1000;
+const IDLE_MILLISECONDS = 5000;
+const REPORT_MILLISECONDS = 60_000;
+const UPLOADS_SHOWN = 10;
+const UNDERWAY = new Set(["accepted", "processing"]);
+const KINDS = { done: "good", failed: "bad", waiting: "busy", accepted: "busy moving", processing: "busy moving" };
 const at = (id) => document.getElementById(id);
 
-async function ask(path) {
-  const answer = await fetch(API + path, { headers: { Accept: "application/json" } });
-  if (!answer.ok) {
-    const body = await answer.json().catch(() => ({}));
-    throw new Error(body.errors?.[0]?.detail ?? `${path} answered ${answer.status}`);
-  }
-  return answer.json();
+const shown = { state: "", choice: "", reports: 0, at: null };
+
+function stateOf(source, latest) {
+  if (source.paused) return ["quiet", "paused"];
+  if (latest && UNDERWAY.has(latest.state)) return ["busy moving", "processing"];
+  if (latest?.state === "failed") return ["bad", "last upload failed"];
+  if (latest?.state === "waiting") return ["busy", "waiting for files"];
+  return source.has_data ? ["good", "up to date"] : ["quiet", "no data yet"];
 }
 
-function query(parameters) {
-  return new URLSearchParams(parameters).toString();
-}
-
-function when(text) {
-  if (!text) return "–";
-  const moment = new Date(/[zZ]|[+-]\d\d:?\d\d$/.test(text) ? text : `${text.replace(" ", "T")}Z`);
-  return Number.isNaN(moment.getTime()) ? text : `${moment.toISOString().slice(0, 16).replace("T", " ")} UTC`;
-}
-
-function showClusters(sources) {
-  at("clusters").replaceChildren(...sources.map((source) => element("article", { class: "card" },
-    element("h3", {}, source.name),
-    element("p", {}, source.authentication?.credentials?.cluster_id ?? source.source_ref ?? ""),
-    element("p", {}, `Last upload: ${when(source.last_payload_received_at)}`),
-    element("p", {}, source.paused ? "Paused" : source.has_data ? "Has data" : "No data yet"))));
-  if (!sources.length) {
-    at("clusters").replaceChildren(element("p", { class: "empty" },
-      "No cluster is registered yet. Add one with: ./kura source add NAME --cluster-id ID"));
-  }
+function showClusters(sources, uploads) {
+  fill(at("clusters"), ...sources.map((source) => {
+    const id = source.authentication?.credentials?.cluster_id ?? source.source_ref ?? "";
+    const [kind, words] = stateOf(source, uploads.find((upload) => upload.source_uuid === source.uuid));
+    const models = (source.cost_models ?? []).map((model) => model.name).join(", ");
+    return element("li", { class: "card" },
+      element("div", { class: "top" },
+        element("h3", {}, element("a", { href: `${API}/sources/${source.uuid}/`, "data-key": source.uuid }, source.name)),
+        element("span", { class: `state ${kind}` }, words)),
+      element("p", { class: "id" }, id),
+      element("p", { class: "soft", title: exactly(source.last_payload_received_at) },
+        source.last_payload_received_at ? `Last upload ${ago(source.last_payload_received_at)}` : "Nothing uploaded yet"),
+      element("p", { class: "soft" }, models ? `Prices: ${models}` : "No prices"));
+  }));
 }
 
 function showUploads(uploads) {
-  at("uploads").replaceChildren(...uploads.map((upload) => {
-    const files = upload.files ?? [];
-    const rows = files.reduce((sum, file) => sum + (file.rows ?? 0), 0);
-    const visible = upload.stages?.seconds_to_visible ?? secondsBetween(upload.accepted_at, upload.summarised_at);
-    return element("tr", {},
-      element("td", { class: `state ${upload.state}` }, upload.state),
-      element("td", {}, upload.source?.name ?? upload.cluster_id ?? "–"),
-      element("td", {}, when(upload.accepted_at)),
-      element("td", {}, String(files.length)),
-      element("td", { class: "number" }, shortNumber(rows)),
-      element("td", { class: "number" }, visible === null ? "–" : shortNumber(visible)),
-      element("td", { class: "words" }, upload.reason ?? ""));
-  }));
-  if (!uploads.length) {
-    at("uploads").replaceChildren(element("tr", {}, element("td", { colspan: "7", class: "words" },
-      "Nothing was uploaded yet. Try: ./kura upload FILE --wait")));
-  }
+  at("uploads-panel").hidden = !uploads.length;
+  fill(at("uploads"), ...uploads.map((upload) => element("tr", {},
+    element("td", {}, element("span", { class: `state ${KINDS[upload.state] ?? "quiet"}` }, upload.state)),
+    element("td", { class: "who" },
+      element("a", { href: `${API}/uploads/${upload.request_id}/`, "data-key": upload.request_id },
+        upload.source_name ?? upload.cluster_id ?? "unknown"),
+      ...(upload.reason ? [element("span", { class: "reason" }, upload.reason)] : [])),
+    element("td", { title: exactly(upload.accepted_at) }, ago(upload.accepted_at)),
+    element("td", { class: "number", "data-name": "Rows" }, number(upload.rows ?? 0)),
+    element("td", { class: "number", "data-name": "Ready after" }, upload.state === "done" ? duration(upload.seconds?.total) : "–"))));
 }
 
-function secondsBetween(start, end) {
-  return start && end ? (new Date(end) - new Date(start)) / 1000 : null;
+// Clusters that send but that nobody has registered: their uploads are kept until somebody does.
+function showUnknownClusters(uploads) {
+  const ids = [...new Set(uploads.filter((upload) => upload.reason_code === "unknown_cluster").map((upload) => upload.cluster_id))];
+  at("waiting").hidden = !ids.length;
+  fill(at("waiting"), ...ids.flatMap((id) => [
+    element("p", {}, `Cluster ${id} sends data but is not registered. Nothing is lost; register it with:`),
+    element("pre", { tabindex: "0", "data-key": id }, `./kura source add NAME --cluster-id ${id}`)]));
 }
 
-function summarise(sources, uploads) {
-  const busy = uploads.filter((one) => one.state === "accepted" || one.state === "processing").length;
-  const failed = uploads.filter((one) => one.state === "failed").length;
-  const parts = [`${sources.length} ${sources.length === 1 ? "cluster" : "clusters"}`];
-  parts.push(busy ? `${busy} ${busy === 1 ? "upload" : "uploads"} being processed` : "nothing being processed");
-  if (failed) parts.push(`${failed} recent ${failed === 1 ? "upload" : "uploads"} failed`);
-  const text = parts.join(" · ");
-  if (at("summary").textContent !== text) at("summary").textContent = text;
+function summaryOf(sources, uploads) {
+  const busy = uploads.filter((upload) => UNDERWAY.has(upload.state)).length;
+  const failed = uploads.filter((upload) => upload.state === "failed").length;
+  const parts = [counted(sources.length, "cluster")];
+  parts.push(busy ? `${counted(busy, "upload")} being processed` : "nothing being processed");
+  if (failed) parts.push(`${counted(failed, "recent upload")} failed`);
+  return parts.join(" · ");
 }
 
-async function showUsage() {
-  const choice = new FormData(at("choice"));
-  const [measure, by, days] = [choice.get("measure"), choice.get("by"), choice.get("days")];
-  const path = `/reports/openshift/${measure}/?` + query({
-    "filter[limit]": "5", "filter[resolution]": "daily", "filter[time_scope_units]": "day",
-    "filter[time_scope_value]": days, [`group_by[${by}]`]: "*",
-  });
-  const report = await ask(path);
-  const dates = report.data.map((bucket) => bucket.date);
-  const series = new Map();
-  let unit = UNITS[measure];
-  report.data.forEach((bucket, day) => {
-    for (const group of bucket[`${by}s`] ?? []) {
-      for (const row of group.values ?? []) {
-        const value = measure === "costs" ? row.cost?.total : row.usage;
-        unit = unit || value?.units || "";
-        if (!series.has(group[by])) series.set(group[by], dates.map(() => 0));
-        series.get(group[by])[day] += Number(value?.value ?? 0);
-      }
-    }
-  });
-  const rest = (label) => label === "Others" || label === "Other";
-  const sorted = [...series].map(([label, values]) => ({ label, values }))
-    .sort((a, b) => rest(a.label) - rest(b.label) || sum(b.values) - sum(a.values));
-  stackedBars(at("usage"), { title: `${measure} by ${by} and day in ${unit}`, dates, series: sorted, unit });
-  at("usage-links").replaceChildren(element("a", { href: API + path }, "JSON"));
+function choice() {
+  return Object.fromEntries(new FormData(at("choice")));
 }
 
-const sum = (values) => values.reduce((total, value) => total + value, 0);
-
-async function showCapacity() {
-  const report = await ask("/reports/openshift/compute/?" + query({
-    "filter[limit]": "12", "filter[resolution]": "daily", "filter[time_scope_units]": "day",
-    "filter[time_scope_value]": "-10", "group_by[node]": "*",
-  }));
-  const nodes = new Map();
-  for (const bucket of report.data) {
-    for (const group of bucket.nodes ?? []) {
-      if (group.node === "Others" || group.node === "Other" || group.node === "No-node") continue;
-      for (const row of group.values ?? []) {
-        const known = nodes.get(group.node) ?? { label: group.node, used: 0, requested: 0, offered: 0 };
-        known.used += row.usage?.value ?? 0;
-        known.requested += row.request?.value ?? 0;
-        known.offered += row.capacity?.value ?? 0;
-        nodes.set(group.node, known);
-      }
-    }
-  }
-  capacityBars(at("capacity"), { title: "CPU used and requested of what each node offered", rows: [...nodes.values()], unit: "core-hours" });
+async function refreshReports(state) {
+  const wanted = JSON.stringify(choice());
+  const fresh = state === shown.state && wanted === shown.choice && Date.now() - shown.reports < REPORT_MILLISECONDS;
+  if (fresh) return;
+  await showReports(choice());
+  Object.assign(shown, { state, choice: wanted, reports: Date.now() });
 }
-
-let shownState = "";
 
 async function refresh() {
-  try {
-    const [sources, uploads] = await Promise.all([ask("/sources/?limit=100"), ask("/uploads/?limit=10")]);
-    showClusters(sources.data);
-    showUploads(uploads.data);
-    summarise(sources.data, uploads.data);
-    const state = uploads.data.map((one) => `${one.request_id}${one.summarised_at}`).join();
-    if (state !== shownState) {
-      await Promise.all([showUsage(), showCapacity()]);
-      shownState = state;
-    }
-    at("problem").hidden = true;
-  } catch (error) {
-    at("problem").textContent = `Kura cannot be asked at the moment: ${error.message}`;
-    at("problem").hidden = false;
-    at("summary").textContent = "Not reachable";
-  }
+  const [sources, uploads] = await Promise.all([ask("/sources/?limit=100"), ask(`/uploads/?limit=${UPLOADS_SHOWN}`)]);
+  at("start").hidden = sources.data.length > 0 || uploads.data.length > 0;
+  at("clusters").closest("section").hidden = !sources.data.length;
+  showClusters(sources.data, uploads.data);
+  showUnknownClusters(uploads.data);
+  showUploads(uploads.data);
+  const hasData = sources.data.some((source) => source.has_data);
+  at("reports").hidden = !hasData;
+  if (hasData) await refreshReports(JSON.stringify(uploads.data.map((upload) => [upload.request_id, upload.summarised_at, upload.finished_at])));
+  tell(at("summary"), summaryOf(sources.data, uploads.data));
+  at("problem").hidden = true;
+  shown.at = new Date();
+  return uploads.data.some((upload) => UNDERWAY.has(upload.state));
 }
 
-at("choice").addEventListener("change", () => showUsage().catch(refresh));
-at("choice").addEventListener("submit", (event) => event.preventDefault());
-await refresh();
-document.body.dataset.ready = "true";
-setInterval(() => document.hidden || refresh(), REFRESH_MILLISECONDS);
+function showProblem(error) {
+  const since = shown.at ? ` What is shown is from ${shown.at.toISOString().slice(11, 19)} UTC.` : "";
+  tell(at("problem"), `Kura does not answer: ${error.message}${/[.!?]$/.test(error.message) ? "" : "."}${since} Trying again by itself.`);
+  at("problem").hidden = false;
+  tell(at("summary"), "Not reachable");
+}
+
+let timer;
+let asked = 0;
+
+// One round; what the user chose meanwhile starts another one, and the older one no longer plans the next.
+async function round() {
+  clearTimeout(timer);
+  const mine = ++asked;
+  let busy = false;
+  try {
+    busy = await refresh();
+  } catch (error) {
+    showProblem(error);
+  }
+  document.body.dataset.ready = "true";
+  if (mine === asked && !document.hidden) timer = setTimeout(round, busy ? BUSY_MILLISECONDS : IDLE_MILLISECONDS);
+}
+
+at("choice").addEventListener("change", round);
+document.addEventListener("visibilitychange", () => document.hidden || round());
+round();

@@ -1,120 +1,153 @@
-// Charts as SVG, each with a legend and the same numbers as a table for those who do not see it.
+// Use over time as stacked columns. One stop for the Tab key; arrow keys go from day to day and read its values.
 
-const SVG = "http://www.w3.org/2000/svg";
+import { drawn, element, fill } from "./elements.js";
+import { dayName, number } from "./words.js";
 
-export function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
+const HEIGHT = 272;
+const [TOP, BOTTOM, LEFT] = [12, 26, 52];
+const WIDEST_COLUMN = 56;
+const LABEL_WIDTH = 52;
+const COLOURS = 6;
+
+export const isRest = (label) => label === "Others" || label === "Other";
+
+// Draws into the `.plot` of a figure, and again whenever its width changes.
+// chart: {title, dates: ["2026-11-01", …], series: [{label, values: [number per date]}], unit, today, write}
+export function showColumns(figure, chart) {
+  figure.chart = chart;
+  figure.watch ??= new ResizeObserver(() => draw(figure));
+  figure.watch.observe(figure);
+  draw(figure);
+  fill(figure.querySelector(".legend"), ...chart.series.map((one, index) =>
+    element("li", {}, element("span", { class: `swatch ${colourOf(one, index)}`, "aria-hidden": "true" }), one.label)));
+  fill(figure.querySelector("table"), ...tableOf(chart));
+  for (const part of [".hint", "details"]) figure.querySelector(part).hidden = !chart.series.length;
 }
 
-function drawn(name, attributes = {}, text) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
+function colourOf(one, index) {
+  return isRest(one.label) ? "rest" : `s${index % COLOURS}`;
 }
 
-export function shortNumber(value) {
-  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
-  return new Intl.NumberFormat("en", { maximumFractionDigits: digits }).format(value);
+function draw(figure) {
+  const { title, dates, series, unit, today, write } = figure.chart;
+  const plot = figure.querySelector(".plot");
+  if (!series.length) {
+    fill(plot, element("p", { class: "soft empty" }, figure.chart.empty));
+    return;
+  }
+  const width = Math.max(plot.clientWidth, 260);
+  const totals = dates.map((_, day) => series.reduce((sum, one) => sum + Math.max(one.values[day], 0), 0));
+  const top = niceTop(Math.max(...totals));
+  const y = (value) => HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value / top);
+  const slot = (width - LEFT) / dates.length;
+  const column = Math.min(slot * 0.72, WIDEST_COLUMN);
+  const every = Math.ceil(LABEL_WIDTH / slot);
+  const chosen = Math.min(figure.chosenDay ?? dates.length - 1, dates.length - 1);
+
+  const picture = drawn("svg", { width, height: HEIGHT, role: "group", "aria-label": title });
+  for (const part of [0, 0.25, 0.5, 0.75, 1]) {
+    picture.append(
+      drawn("line", { class: "axis", x1: LEFT, x2: width, y1: y(top * part), y2: y(top * part) }),
+      drawn("text", { class: "tick", x: LEFT - 8, y: y(top * part) + 4, "text-anchor": "end" }, number(top * part)),
+    );
+  }
+  dates.forEach((date, day) => {
+    const x = LEFT + slot * day;
+    const group = drawn("g", {
+      class: "day", role: "img", tabindex: day === chosen ? 0 : -1, "data-key": date, "data-day": day,
+      "aria-label": `${dayName(date)}: ${write(totals[day])} in all; ${valuesOf(series, day, write)}`,
+    }, drawn("rect", { class: "ground", x: x + 1, y: TOP - 6, width: slot - 2, height: HEIGHT - BOTTOM - TOP + 6, rx: 4 }));
+    let level = 0;
+    series.forEach((one, index) => {
+      const value = Math.max(one.values[day], 0);
+      if (!value) return;
+      group.append(drawn("rect", {
+        class: colourOf(one, index), x: x + (slot - column) / 2, width: column, y: y(level + value),
+        height: Math.max(y(level) - y(level + value), 0.5), "data-label": one.label, "data-value": value,
+      }));
+      level += value;
+    });
+    picture.append(group);
+    if ((dates.length - 1 - day) % every === 0) {
+      const name = date === today ? "today" : dayName(date);
+      picture.append(drawn("text", { class: "tick", x: x + slot / 2, y: HEIGHT - 6, "text-anchor": "middle", "aria-hidden": "true" }, name));
+    }
+  });
+  if (fill(plot, picture)) listen(figure, picture, { dates, series, totals, slot, unit, write });
+}
+
+function listen(figure, picture, shown) {
+  const dayOf = (event) => event.target.closest?.(".day");
+  picture.addEventListener("pointerover", (event) => dayOf(event) && readOut(figure, dayOf(event), shown));
+  picture.addEventListener("pointerleave", () => hush(figure));
+  picture.addEventListener("focusin", (event) => choose(figure, dayOf(event), shown));
+  picture.addEventListener("focusout", () => hush(figure));
+  picture.addEventListener("click", (event) => dayOf(event)?.focus());
+  picture.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") hush(figure);
+    const day = Number(dayOf(event).dataset.day);
+    const last = shown.dates.length - 1;
+    const goal = { ArrowLeft: day - 1, ArrowRight: day + 1, Home: 0, End: last }[event.key];
+    if (goal === undefined) return;
+    event.preventDefault();
+    picture.querySelector(`[data-day="${Math.min(Math.max(goal, 0), last)}"]`).focus();
+  });
+  const focused = picture.contains(document.activeElement) ? dayOf({ target: document.activeElement }) : null;
+  if (focused) choose(figure, focused, shown);
+}
+
+function choose(figure, group, shown) {
+  for (const other of figure.querySelectorAll(".day")) other.setAttribute("tabindex", other === group ? 0 : -1);
+  figure.chosenDay = Number(group.dataset.day);
+  readOut(figure, group, shown);
+}
+
+function readOut(figure, group, { dates, series, totals, slot, write }) {
+  hush(figure);
+  group.classList.add("chosen");
+  const day = Number(group.dataset.day);
+  const line = (kind, who, value, swatch) => element("div", { class: kind },
+    ...(swatch ? [element("span", { class: `swatch ${swatch}` })] : []),
+    element("span", { class: "who" }, who), element("span", { class: "number" }, write(value)));
+  const box = element("div", { class: "readout", "aria-hidden": "true" },
+    line("whole", dayName(dates[day]), totals[day]),
+    ...series.map((one, index) => line("", one.label, one.values[day], colourOf(one, index))));
+  const plot = figure.querySelector(".plot");
+  plot.append(box);
+  const middle = LEFT + slot * (day + 0.5);
+  const beside = middle > plot.clientWidth / 2 ? middle - slot / 2 - box.offsetWidth - 8 : middle + slot / 2 + 8;
+  box.style.left = `${Math.min(Math.max(beside, 0), plot.clientWidth - box.offsetWidth)}px`;
+}
+
+function hush(figure) {
+  figure.querySelector(".readout")?.remove();
+  figure.querySelector(".day.chosen")?.classList.remove("chosen");
+}
+
+function valuesOf(series, day, write) {
+  return series.map((one) => `${one.label} ${write(one.values[day])}`).join(", ");
+}
+
+function tableOf({ dates, series, unit, write }) {
+  const head = element("tr", {}, element("th", { scope: "col" }, `Day (${unit})`),
+    ...series.map((one) => element("th", { scope: "col", class: "number" }, one.label)));
+  return [element("thead", {}, head), element("tbody", {}, ...dates.map((date, day) => element("tr", {},
+    element("th", { scope: "row" }, date), ...series.map((one) => element("td", { class: "number" }, write(one.values[day]))))))];
 }
 
 function niceTop(value) {
   if (!(value > 0)) return 1;
   const step = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].map((n) => n * step).find((top) => top >= value);
+  return [1, 2, 4, 6, 8, 10].map((times) => times * step).find((top) => top >= value);
 }
 
-export function kindOf(index, label) {
-  return label === "Others" || label === "Other" ? "rest" : `s${index % 6}`;
-}
-
-function legend(entries) {
-  return element("ul", { class: "legend" }, ...entries.map(([kind, label]) =>
-    element("li", {}, element("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), label)));
-}
-
-function asTable(heads, rows) {
-  const numbers = (cell, index) => element("td", index ? { class: "number" } : {}, cell);
-  return element("details", {}, element("summary", {}, "The same as a table"),
-    element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Numbers of the chart" },
-      element("table", {},
-        element("thead", {}, element("tr", {}, ...heads.map((head, index) =>
-          element("th", { scope: "col", ...(index ? { class: "number" } : {}) }, head)))),
-        element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map(numbers)))))));
-}
-
-// dates: ["2026-11-01", …]; series: [{label, values: [number per date]}]; unit in words.
-export function stackedBars(figure, { title, dates, series, unit }) {
-  figure.replaceChildren();
-  const totals = dates.map((_, day) => series.reduce((sum, one) => sum + Math.max(one.values[day], 0), 0));
-  if (!totals.some((total) => total > 0)) {
-    figure.append(element("p", { class: "empty" }, "No data in these days."));
-    return;
-  }
-  const [width, height, left, bottom, above] = [900, 280, 58, 26, 10];
-  const top = niceTop(Math.max(...totals));
-  const y = (value) => above + (height - above - bottom) * (1 - value / top);
-  const slot = (width - left) / dates.length;
-  const picture = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
-  for (const part of [0, 0.5, 1]) {
-    picture.append(drawn("line", { class: "axis", x1: left, x2: width, y1: y(top * part), y2: y(top * part) }));
-    picture.append(drawn("text", { class: "tick", x: left - 8, y: y(top * part) + 4, "text-anchor": "end" }, shortNumber(top * part)));
-  }
-  const every = Math.ceil(dates.length / 10);
-  dates.forEach((date, day) => {
-    if (day % every === 0) {
-      picture.append(drawn("text", { class: "tick", x: left + slot * (day + 0.5), y: height - 6, "text-anchor": "middle" }, date.slice(5)));
-    }
-    let level = 0;
-    series.forEach((one, index) => {
-      const value = Math.max(one.values[day], 0);
-      if (!value) return;
-      const bar = drawn("rect", {
-        class: kindOf(index, one.label), x: left + slot * day + slot * 0.12, width: slot * 0.76,
-        y: y(level + value), height: Math.max(y(level) - y(level + value), 0.5),
-      });
-      bar.append(drawn("title", {}, `${date} ${one.label}: ${shortNumber(value)} ${unit}`));
-      picture.append(bar);
-      level += value;
-    });
-  });
-  figure.append(
-    picture,
-    legend(series.map((one, index) => [kindOf(index, one.label), one.label])),
-    asTable([`Date (${unit})`, ...series.map((one) => one.label)],
-      dates.map((date, day) => [date, ...series.map((one) => shortNumber(one.values[day]))])),
-  );
-}
-
-// rows: [{label, used, requested, offered}]
-export function capacityBars(figure, { title, rows, unit }) {
-  figure.replaceChildren();
-  if (!rows.length) {
-    figure.append(element("p", { class: "empty" }, "No data yet."));
-    return;
-  }
-  const [width, row, left] = [900, 46, 230];
-  const height = rows.length * row + 6;
-  const most = Math.max(...rows.map((one) => Math.max(one.offered, one.used, one.requested))) || 1;
-  const x = (value) => (width - left - 70) * (value / most);
-  const picture = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
-  rows.forEach((one, index) => {
-    const at = index * row + 6;
-    const name = one.label.length > 30 ? `${one.label.slice(0, 29)}…` : one.label;
-    picture.append(drawn("text", { class: "tick", x: left - 10, y: at + 21, "text-anchor": "end" }, name));
-    picture.append(drawn("rect", { class: "offered", x: left, y: at, width: x(one.offered), height: 32, rx: 4 }));
-    picture.append(drawn("rect", { class: "s4", x: left, y: at + 6, width: x(one.requested), height: 8, rx: 2 }));
-    picture.append(drawn("rect", { class: "s0", x: left, y: at + 18, width: x(one.used), height: 8, rx: 2 }));
-    const share = one.offered > 0 ? Math.round((one.used / one.offered) * 100) : 0;
-    picture.append(drawn("text", { class: "tick", x: left + x(one.offered) + 8, y: at + 21 }, `${share} %`));
-  });
-  figure.append(
-    picture,
-    legend([["s0", "used"], ["s4", "requested"], ["offered", "offered"]]),
-    asTable([`Node (${unit})`, "used", "requested", "offered"],
-      rows.map((one) => [one.label, ...[one.used, one.requested, one.offered].map(shortNumber)])),
-  );
+// One row per line: a name, a value, a bar of parts in per cent of its length, and the numbers in words.
+// lines: [{label, value, parts: [[kind, from, to in per cent]], more}]
+export function showMeters(list, lines, { kind, empty }) {
+  const bars = (parts) => drawn("svg", { "aria-hidden": "true" }, ...parts.map(([colour, from, to]) =>
+    drawn("rect", { class: colour, x: `${from}%`, width: `${Math.max(to - from, 0)}%`, height: "100%" })));
+  fill(list, ...lines.map(({ label, value, parts, more }) => element("li", { class: kind },
+    element("div", { class: "top" }, element("span", { class: "who", title: label }, label), element("span", { class: "value" }, value)),
+    bars(parts), element("p", { class: "more" }, more))));
+  if (!lines.length) fill(list, element("li", { class: "soft" }, empty));
 }
