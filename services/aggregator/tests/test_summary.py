@@ -648,6 +648,29 @@ def test_the_report_of_machines_decides_what_they_ask_for(cluster: Cluster):
     assert own["node"] == "n7"
 
 
+def test_a_claim_whose_labels_change_within_its_first_day_has_a_row_per_label_map(cluster: Cluster):
+    """For example a machine that moves to a node of another zone: both rows begin on the same day."""
+    vm_days(cluster, *E11_DAYS)
+    cluster.run(E11_DAYS[0], E11_DAYS[-1])
+    cluster.sql(
+        "insert into reporting_ocpusagelineitem_daily_summary"
+        " (usage_start, usage_end, report_period_id, source_uuid, cluster_id, cluster_alias, data_source,"
+        "  namespace, node, resource_id, persistentvolumeclaim, volume_labels, all_labels, cost_model_rate_type,"
+        "  cost_model_volume_cost)"
+        " select :day, :day, :period, :source, 'cluster-1', 'Cluster 1', 'Storage', 'vms', 'n1', 'i-n1', 'disk',"
+        "  labels, labels, 'Supplementary', 3"
+        ' from (values (cast(\'{"zone":"a"}\' as jsonb)), (\'{"zone":"b"}\')) as given (labels)',
+        day=E11_DAYS[0],
+        period=cluster.report_period_id,
+        source=cluster.provider_uuid,
+    )
+
+    rows = [row for row in refill_vm_table(cluster) if row["cost_model_rate_type"] == "Supplementary"]
+
+    assert sorted(row["pod_labels"]["zone"] for row in rows) == ["a", "b"]
+    assert [row["cost_model_volume_cost"] for row in rows] == [3, 3]
+
+
 def test_machines_of_the_same_name_in_two_projects_are_two(cluster: Cluster):
     vm_days(cluster, *E11_DAYS)
     vm_days(cluster, *E11_DAYS, namespace="other", claim="disk2")

@@ -476,16 +476,6 @@ VM_SUMMARY: Final = _ui(
     *_names("persistentvolumeclaim", "storageclass"),
     *_measures("persistentvolumeclaim_usage_gigabyte_months", "persistentvolumeclaim_capacity_gigabyte_months"),
     Column("resource_ids", ARRAY(String(256))),
-    UniqueConstraint(
-        "usage_start",
-        "cluster_id",
-        "namespace",
-        "node",
-        "vm_name",
-        "cost_model_rate_type",
-        "persistentvolumeclaim",
-        name="reporting_ocp_vm_summary_p_vm_key",
-    ),
     cluster_nullable=True,
     indexes=("cluster_id", "namespace", "node", "vm_name"),
 )
