@@ -224,6 +224,13 @@ def test_a_name_that_the_summary_tables_cannot_hold_drops_its_row(convert):
     assert (done.rows, dict(done.dropped)) == (2, {"name_too_long": 1})
 
 
+def test_a_text_longer_than_usual_that_no_summary_table_limits_is_kept_and_counted(convert):
+    done = convert(csv_bytes([pod(pod="p" * 253), pod(pod="p" * 254), pod(pod="q" * 2000)]))
+
+    assert (done.rows, dict(done.dropped), dict(done.cells)) == (3, {}, {"too_long": 2})
+    assert sorted(len(row["pod"]) for row in daily(done)) == [253, 254, 2000]
+
+
 def test_negative_values_are_kept_and_counted(convert):
     done = convert(csv_bytes([pod(pod_usage_cpu_core_seconds=-5), pod(pod_usage_cpu_core_seconds=3)]))
 
@@ -346,11 +353,14 @@ def test_daily_rows_of_a_file_are_merged_whatever_the_order_of_its_rows(convert)
     assert [row["pod_usage_cpu_core_seconds"] for row in daily(convert(csv_bytes(rows)))] == [3] * 5
 
 
+def twenty_labels(number: int) -> str:
+    return "|".join(f"label_a{key}:{number:0250d}" for key in range(20))
+
+
 @pytest.mark.slow
 def test_a_day_with_more_groups_than_fit_into_memory_is_grouped_in_parts(tmp_path):
     rows = [
-        pod(HOUR + timedelta(hours=n % 2), pod=f"p{n // 2}", pod_labels=f"label_a:{n // 2:05000d}")
-        for n in range(16_000)
+        pod(HOUR + timedelta(hours=n % 2), pod=f"p{n // 2}", pod_labels=twenty_labels(n // 2)) for n in range(16_000)
     ]
     for row in rows:
         row["pod_usage_cpu_core_seconds"] = 1.0

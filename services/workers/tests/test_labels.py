@@ -20,6 +20,7 @@ from kura.workers.ocp.labels import LabelTexts, labels_of
         ("label_a:1|label_a:2", {"a": "2"}),
         ("label_a:1||:", {"a": "1", "": ""}),
         ('label_a:"x"\\y', {"a": '"x"\\y'}),
+        (f"label_a:{'x' * 256}|label_b:{'x' * 257}|label_c:1", {"a": "x" * 256, "c": "1"}),
     ],
 )
 def test_a_cell_is_read(cell, labels):

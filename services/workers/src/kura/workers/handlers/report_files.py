@@ -239,3 +239,5 @@ def _count(converted: Converted) -> None:
         metrics.CELLS.labels(name, reason).inc(cells)
     if converted.dropped:
         log.warning("rows_dropped", report_type=name, **converted.dropped)
+    if converted.cells:
+        log.info("cells_worth_a_look", report_type=name, **converted.cells)

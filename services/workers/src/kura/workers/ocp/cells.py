@@ -27,6 +27,7 @@ from kura.workers.ocp.report_types import (
     LARGEST,
     LARGEST_PLAUSIBLE,
     LONGEST,
+    LONGEST_USUAL,
     REPORT_TYPES,
     TIME_COLUMNS,
     Kind,
@@ -51,6 +52,7 @@ ROW_EXPIRED = "before_retention"
 
 CELL_NOT_NUMERIC = "not_numeric"
 CELL_NEGATIVE = "negative"
+CELL_TOO_LONG = "too_long"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +161,8 @@ def type_block(block: Block, layout: Layout) -> TypedBlock:
             columns[name] = _numbers(raw, name, layout.report_type, keep, dropped, cells)
         elif name in LONGEST and name in raw.column_names:
             _drop(keep, _longer_than(_one(raw[name]), LONGEST[name]), dropped, ROW_NAME_TOO_LONG)
+        elif name in LONGEST_USUAL and name in raw.column_names:
+            cells[CELL_TOO_LONG] += int(_longer_than(_one(raw[name]), LONGEST_USUAL[name]).sum())
 
     every = bool(keep.all())
     typed = raw if every else raw.filter(pa.array(keep))

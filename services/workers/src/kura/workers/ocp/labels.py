@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 
-LONGEST_TAG_KEY = 512  # width of reporting_enabledtagkeys.key
+LONGEST_TAG_KEY_BYTES = 512
+LONGEST_VALUE = 256
+"""Characters. Kubernetes allows 63; key and value together must fit into an index of PostgreSQL."""
 
 
 def labels_of(cell: str) -> dict[str, str]:
     """Labels of one cell.
 
-    Rule    an item without exactly one `:` is skipped; every `label_` is taken out of the key; later duplicates win
+    Rule    an item without exactly one `:` is skipped, and so is one whose value no label can have; every `label_` is
+            taken out of the key; later duplicates win
     Errors  none: what cannot be read as a label is not one
     Source  ocp-payload §4.1, example 8.2
     """
     labels = {}
     for item in cell.split("|"):
         key, colon, value = item.partition(":")
-        if colon and ":" not in value:
+        if colon and ":" not in value and len(value) <= LONGEST_VALUE:
             labels[key.replace("label_", "")] = value
     return labels
 
@@ -44,6 +47,6 @@ class LabelTexts:
         labels = labels_of(cell)
         text = json.dumps(labels, ensure_ascii=False)
         if of_tags:
-            self.tag_keys.update(key for key in labels if 0 < len(key) <= LONGEST_TAG_KEY)
+            self.tag_keys.update(key for key in labels if 0 < len(key.encode()) <= LONGEST_TAG_KEY_BYTES)
         self._json[cell] = text
         self._characters += len(cell) + len(text)

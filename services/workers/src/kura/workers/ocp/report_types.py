@@ -39,6 +39,14 @@ LONGEST = {
 }
 """Characters that the summary tables hold. A longer text is no Kubernetes name; its row is dropped."""
 
+LONGEST_USUAL = {
+    **dict.fromkeys(("pod", "vm_name"), 253),
+    **dict.fromkeys(("csi_driver", "vm_instance_type", "vm_os", "vm_device"), 256),
+    "csi_volume_handle": 512,
+    "node_role": 64,
+}
+"""Characters of texts that no summary table limits. A longer one is taken in; it is counted and logged."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportType:
