@@ -120,7 +120,7 @@ async def test_gpus_are_grouped_by_name_and_split_by_mode(ask: Asker):
 
 
 async def test_the_rest_of_gpus_adds_memory_and_count(ask: Asker):
-    answer = await ask(f"{GPU}?{MONTH}&filter[limit]=1")
+    answer = await ask(f"{GPU}?{MONTH}&group_by[gpu_name]=*&filter[limit]=1")
 
     *_, others = answer["data"][0]["gpu_names"]
     (row,) = others["values"]

@@ -332,6 +332,8 @@ OTHER_REFUSALS = [
     (NETWORK, "delta=request", {"delta": {"request": "Unsupported parameter"}}),
     (GPU, "group_by[node]=*", {"group_by": {"node": UNSUPPORTED}}),
     (GPU, "delta=cost", {"delta": UNSUPPORTED}),
+    (GPU, "group_by[project]=*&order_by[project]=asc", {"order_by": {"project": UNSUPPORTED}}),
+    (GPU, "filter[limit]=2", {"error": ["filter[limit] and filter[offset] requires a valid group_by param."]}),
     (
         VIRTUAL_MACHINES,
         "group_by[project]=*",

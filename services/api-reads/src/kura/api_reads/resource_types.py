@@ -187,7 +187,7 @@ def _page(
     connection: Connection, found: Any, listing: Listing, query: QueryString, path: str, *, alias: str | None
 ) -> Json:
     counted = select(func.count()).select_from(found).scalar_subquery()
-    shown = select(*found.c).order_by(found.c.value).limit(listing.limit).offset(listing.offset)
+    shown = select(*found.c).order_by(found.c.value.collate("C")).limit(listing.limit).offset(listing.offset)
     rows = connection.execute(shown).all()
     count = int(connection.scalar(select(counted)) or 0)
     data = [{alias: row.alias, "value": row.value} if alias else {"value": row.value} for row in rows]

@@ -15,7 +15,7 @@ from kura.api_reads.access import Limits
 from kura.api_reads.facts import read_facts
 from kura.api_reads.links import links_between
 from kura.api_reads.reports import time_scope
-from kura.api_reads.reports.conditions import text_match
+from kura.api_reads.reports.conditions import drops, text_match
 from kura.api_reads.reports.parameters import (
     EVERYTHING,
     TIME_CHOICES,
@@ -228,7 +228,9 @@ def _labels(parameters: TagParameters, limits: Limits) -> Select[Any]:
         joined = table.join(REPORT_PERIOD, REPORT_PERIOD.c.id == table.c.report_period_id)
         conditions: list[Column] = [REPORT_PERIOD.c.report_period_start.between(first, last)]
         conditions += [_matching(part, table) for part in parameters.filters if part.key != "key"]
-        conditions += [not_(func.coalesce(_matching(part, table), False)) for part in parameters.excludes]
+        conditions += [
+            not_(func.coalesce(_matching(part, table), False)) for part in parameters.excludes if drops(part)
+        ]
         conditions += _visible(limits, table)
         parts.append(
             select(table.c.key, func.unnest(table.c["values"]).label("value"), literal(kind).label("type"))
@@ -338,7 +340,7 @@ def values_statement(parameters: TagParameters, limits: Limits, key: str) -> Any
 
 
 def matching_values_statement(parameters: TagParameters, limits: Limits, key: str) -> Any:
-    """Values of one key that contain a text, those that begin with it first.
+    """Values of one key, and of keys mapped to it, that contain a text; those that begin with it first.
 
     From the table of all values: a value counts only if everything it was seen in lies inside the given names.
     """
@@ -359,11 +361,15 @@ def matching_values_statement(parameters: TagParameters, limits: Limits, key: st
             aliases = TAG_VALUES.c.cluster_aliases.contained_by(cast(array(names), ARRAY(Text)))
             inside = or_(inside, aliases)
         conditions.append(inside)
-    begins = TAG_VALUES.c.value.istartswith(text, autoescape=True)
+    value = TAG_VALUES.c.value
+    parents = _parents()
+    own = or_(TAG_VALUES.c.key == key, TAG_VALUES.c.key.in_(select(parents.c.child).where(parents.c.parent == key)))
+    begins = value.istartswith(text, autoescape=True)
     return (
-        select(TAG_VALUES.c.value)
-        .where(TAG_VALUES.c.key == key, TAG_VALUES.c.value.icontains(text, autoescape=True), *conditions)
-        .order_by(begins.desc(), TAG_VALUES.c.value.collate("C"))
+        select(value)
+        .where(own, value.icontains(text, autoescape=True), *conditions)
+        .group_by(value)
+        .order_by(begins.desc(), value.collate("C"))
     )
 
 

@@ -166,7 +166,7 @@ def _virtual_machines(read: Rows) -> Callable[[Row, str], Json]:
                 "memory": amount(row["request_memory"], units["request_memory"]),
             }
         }
-        if "vm_name" in row:
+        if row["vm_name"] is not None:
             packed |= {name: row[name] for name in ("cluster", "node", "project")}
             packed |= {"storage": storage_of(row), "tags": tags_of(row)}
         return packed
@@ -286,24 +286,32 @@ def _project_extras(row: Row, label: str, read: Rows, parameters: Parameters) ->
 def _nested(rows: list[Json], names: Sequence[str]) -> Json:
     """Rows below their labels, outer group first; labels appear in the order of their first row.
 
-    When a label comes back after another one, its later rows are put before its earlier ones.
+    When the labels of a row come back after others, the later rows are put before the earlier ones.
     """
     if not names:
         return {"values": rows}
-    name, *inner = names
-    runs: dict[str, list[list[Json]]] = {}
-    last = None
+    top: Json = {f"{names[0]}s": []}
+    items: dict[tuple[str, ...], Json] = {(): top}
+    last: tuple[str, ...] = ()
+    place = 0
     for row in rows:
-        label = row[name]
-        if label != last:
-            runs.setdefault(label, []).append([])
-            last = label
-        runs[label][-1].append(row)
-    listed = []
-    for label, parts in runs.items():
-        merged = [row for part in (parts if inner else reversed(parts)) for row in part]
-        listed.append({name: label, **_nested(merged, inner)})
-    return {f"{name}s": listed}
+        labels = tuple(row[name] for name in names)
+        if labels not in items:
+            _open(items, names, labels)
+        place = place + 1 if labels == last else 0
+        items[labels]["values"].insert(place, row)
+        last = labels
+    return top
+
+
+def _open(items: dict[tuple[str, ...], Json], names: Sequence[str], labels: tuple[str, ...]) -> None:
+    """Make the items of these labels, from the outermost one that is not there yet."""
+    inside = [*(f"{name}s" for name in names[1:]), "values"]
+    for depth, name in enumerate(names):
+        path = labels[: depth + 1]
+        if path not in items:
+            items[path] = {name: labels[depth], inside[depth]: []}
+            items[labels[:depth]][f"{name}s"].append(items[path])
 
 
 # ----------------------------------------------------------------------------------------------------------- meta

@@ -124,6 +124,8 @@ class Report:
     grouped_orders: frozenset[str] = frozenset()
     default_order: tuple[str, bool] = ("cost_total", True)
     inherent_group: str | None = None
+    ranks_ungrouped: bool = False
+    """Whether limits may be asked for without a group_by."""
     split_by: tuple[str, ...] = ()
     cost_groups: bool = False
     deltas: Mapping[str, str] = field(default_factory=dict)
@@ -474,12 +476,8 @@ GPU = Report(
         "gpu_vendor": "gpu_vendor",
         "gpu_model": "gpu_model",
         "gpu_mode": "gpu_mode",
-        "gpu_name": "gpu_name",
         "node": "node",
-        "cluster": "cluster",
-        "project": "project",
     },
-    grouped_orders=frozenset({"cluster", "project"}),
     inherent_group="gpu_name",
     split_by=("node", "gpu_model", "gpu_vendor", "gpu_mode"),
 )
@@ -506,6 +504,7 @@ MIG_PROFILES = Report(
     grouped_orders=GROUPED_ORDERS,
     default_order=("mig_profile", False),
     inherent_group="mig_profile",
+    ranks_ungrouped=True,
     split_by=("mig_id", "gpu_model", "gpu_vendor", "gpu_name", "node"),
     required_filters=("gpu_vendor", "gpu_model", "node"),
     totals=False,

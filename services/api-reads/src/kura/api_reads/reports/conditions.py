@@ -30,7 +30,7 @@ def row_conditions(plan: Plan, table: Table, *, start: date, end: date) -> list[
     if table.name in (plan.report.daily_table, MONTHS):
         conditions += [_fixed(condition, table) for condition in plan.report.daily_conditions]
     conditions += [_matching(part, plan, table) for part in plan.filters]
-    conditions += [not_(func.coalesce(_matching(part, plan, table), false())) for part in plan.excludes if _drops(part)]
+    conditions += [not_(func.coalesce(_matching(part, plan, table), false())) for part in plan.excludes if drops(part)]
     conditions += [_visible(key, ids, table) for key, ids in plan.limits.allowed.items()]
     return conditions
 
@@ -44,7 +44,7 @@ def _fixed(condition: Condition, table: Table) -> Column:
     return func.coalesce(column, "") != ""
 
 
-def _drops(part: Filter) -> bool:
+def drops(part: Filter) -> bool:
     """Excluding `*` drops nothing."""
     return all(match.text != EVERYTHING for match in part.matches)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kura.api_reads.reports.parameters import TAG, Order
-from kura.api_reads.reports.plan import Plan, is_number
+from kura.api_reads.reports.plan import Plan, is_number, key_of_order
 from kura.api_reads.reports.rows import IS_REST, Row, Rows, labels_of, shown_name
 
 RANKED_ORDERS = frozenset({"cost_total", "cost_total_distributed"})
@@ -40,7 +40,8 @@ def sort_rows(
 
 
 def _label(value: str | None, key: str) -> str:
-    return value or f"No-{key}"
+    """What a group is called; of a namespace's rows the one without cost group comes first."""
+    return value or ("" if key == "cost_group" else f"No-{key}")
 
 
 def _by_field(plan: Plan, rows: list[Row], field: str, *, descending: bool) -> list[Row]:
@@ -48,6 +49,9 @@ def _by_field(plan: Plan, rows: list[Row], field: str, *, descending: bool) -> l
         return sorted(rows, key=lambda row: _number(row["delta_percent"]), reverse=descending)
     if is_number(plan.report, Order(field=field)):
         return sorted(rows, key=lambda row: _number(row[field]), reverse=descending)
+    key = key_of_order(field)
+    if key in plan.row_keys:
+        return sorted(rows, key=lambda row: _text(_label(row[key], key)), reverse=descending)
     return sorted(rows, key=lambda row: _text(row.get(field)), reverse=descending)
 
 

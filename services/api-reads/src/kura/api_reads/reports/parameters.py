@@ -128,8 +128,7 @@ class Parameters:
     @property
     def key_set(self) -> frozenset[str]:
         """Names used anywhere, which decide the table (read-api-fields §2)."""
-        asked = {part.key for part in (*self.filters, *self.excludes)} | set(self.groups)
-        return frozenset(asked | ({"category"} if self.categories else set()))
+        return frozenset({part.key for part in (*self.filters, *self.excludes)} | set(self.groups))
 
 
 class FieldError(Exception):
@@ -602,7 +601,7 @@ def _check_together(
         raise ParameterErrors(
             {"error": ["Delta calculation is not supported with start_date and end_date parameters."]}
         )
-    if (filters.limit or filters.offset is not None) and not groups and report.inherent_group is None:
+    if (filters.limit or filters.offset is not None) and not groups and not report.ranks_ungrouped:
         raise ParameterErrors({"error": ["filter[limit] and filter[offset] requires a valid group_by param."]})
     fields = {order.field for order in orders}
     if "delta" in fields and delta is None:

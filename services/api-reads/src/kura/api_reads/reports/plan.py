@@ -157,9 +157,12 @@ def capacity_table(plan: Plan) -> str:
 
 
 def totals_of(plan: Plan) -> Plan:
-    """The same question without groups, from the smallest table that can tell."""
+    """The same question without groups, from the smallest table that has the sums of the same rows.
+
+    Tables of costs hold every row of the daily summary; those of networks and pods leave some out.
+    """
     used = {part.key for part in (*plan.filters, *plan.excludes)} | plan.limits.keys
-    tables = {**plan.report.tables, **COSTS.tables} if plan.report is COSTS_BY_PROJECT else plan.report.tables
+    tables = {**plan.report.tables, **COSTS.tables} if plan.report in (COSTS, COSTS_BY_PROJECT) else {}
     return replace(
         plan,
         report=replace(plan.report, cost_groups=False),
@@ -183,10 +186,10 @@ def on_date(plan: Plan, day: date) -> Plan:
 
 
 def _ranking(parameters: Parameters, groups: tuple[str, ...]) -> Ranking | None:
-    """read-api §3.5, steps 1 and 2; `filter[limit]=0` and a missing limit without offset rank nothing."""
+    """read-api §3.5, steps 1 and 2; a limit of 0 and a missing limit without offset rank nothing."""
     with_offset = parameters.ranked_offset is not None
     limit = parameters.ranked if parameters.ranked is not None else (DEFAULT_RANKED if with_offset else 0)
-    if not groups or (limit == 0 and not with_offset):
+    if not groups or limit == 0:
         return None
     by, descending = _ranked_by(parameters, with_offset=with_offset)
     return Ranking(
@@ -208,9 +211,15 @@ def _ranked_by(parameters: Parameters, *, with_offset: bool) -> tuple[str, bool]
         return (parameters.delta.field if is_measure else field), order.descending
     if is_number(report, order):
         return order.field, order.descending
-    if with_offset and order.field in KEYS and order.field in parameters.groups:
-        return order.field, order.descending
+    key = key_of_order(order.field)
+    if with_offset and key in KEYS and key in parameters.groups:
+        return key, order.descending
     return field, order.descending
+
+
+def key_of_order(field: str) -> str:
+    """The group key a textual order sorts by."""
+    return "storageclass" if field == "storage_class" else field
 
 
 def is_number(report: Report, order: Order) -> bool:

@@ -332,7 +332,7 @@ def _ranked(plan: Plan, ranking: Ranking, formulas: Formulas) -> CTE:
     cells = formulas.cells
     keys = [cells.c[key_column(key, plan)] for key in plan.ranked_keys]
     if ranking.by in plan.groups:
-        by: Column = cells.c[key_column(ranking.by, plan)]
+        by: Column = func.nullif(cells.c[key_column(ranking.by, plan)], "")
     else:
         by = formulas.expression(ranking.by)
     order = by.desc() if ranking.descending else by.asc()

@@ -68,6 +68,8 @@ class Rows:
     by_bucket: list[Row] = field(default_factory=list)
     """Rows whose sums by date are the totals of the date."""
     total: Row = field(default_factory=dict)
+    dates: frozenset[str] = frozenset()
+    """Dates with any data."""
     ranked: int = 0
     overhead: bool = False
 
@@ -87,6 +89,7 @@ def read_rows(connection: Connection, plan: Plan) -> Rows:
         read = _read_apart(connection, plan, plan.ranking)
     else:
         read = _read(connection, plan, report_statement(plan))
+    read.dates = frozenset(row["date"] for row in (*read.rows, *read.others))
     if plan.ranking is not None:
         _complete(read, plan.ranking)
     return read
@@ -181,20 +184,21 @@ def _complete(read: Rows, ranking: Ranking) -> None:
     Source: read-api §3.5, steps 3 and 4. Rows carry the clusters and sources that their group has over the range.
     """
     keys = [shown_name(key) for key in read.plan.ranked_keys]
-    dates = {row["date"] for row in (*read.rows, *read.others)}
+    copied = [shown_name(key) for key in read.plan.row_keys if key != "cost_group"]
     by_group: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in read.rows:
         by_group[labels_of(row, keys)].append(row)
     for rows in by_group.values():
         _share_places(rows)
-        pattern = {name: rows[0][name] for name in (*keys, "rank", *SHARED)}
-        filled = [{**_empty_row(read.plan), **pattern, "date": day, IS_FILLED: True} for day in _missing(dates, rows)]
-        read.rows += filled
+        pattern = {name: rows[0][name] for name in (*copied, "rank", *SHARED)}
+        missing = _missing(read.dates, rows)
+        read.rows += [{**_empty_row(read.plan), **pattern, "date": day, IS_FILLED: True} for day in missing]
     if not ranking.others or not read.merged:
         return
     _share_places(read.others)
     shared = {name: read.others[0][name] for name in SHARED} if read.others else {}
-    read.others += [{**_empty_row(read.plan), **shared, "date": day} for day in _missing(dates, read.others)]
+    missing = _missing(read.dates, read.others)
+    read.others += [{**_empty_row(read.plan), **shared, "date": day} for day in missing]
     named = [*read.names, *(shown_name(key) for key in read.plan.split_by)]
     for row in read.others:
         row.update(dict.fromkeys(named, read.others_label))
@@ -239,18 +243,17 @@ def add_delta(read: Rows, delta: Delta, before: Rows | None) -> dict[str, Any]:
         return {"value": value, "percent": percent}
     assert before is not None
     scope = read.plan.scope
-    keys = [shown_name(key) for key in read.plan.row_keys]
     known: dict[tuple[Any, ...], Decimal] = defaultdict(lambda: ZERO)
     by_bucket: dict[str, Decimal] = defaultdict(lambda: ZERO)
     for row in before.rows:
-        known[row["date"], *labels_of(row, keys)] += row[delta.field]
+        known[row["date"], *labels_of(row, read.names)] += row[delta.field]
     for row in before.by_bucket:
         by_bucket[row["date"]] += row[delta.field]
     for row in read.rows:
         then = scope.previous_bucket(row["date"])
-        earlier = ZERO if IS_REST in row else known.get((then, *labels_of(row, keys)), ZERO)
+        earlier = ZERO if IS_REST in row else known.get((then, *labels_of(row, read.names)), ZERO)
         row["delta_value"], row["delta_percent"] = _changed(row[delta.field], earlier)
-    buckets = set(by_bucket) if scope.monthly else {scope.previous_bucket(row["date"]) for row in read.rows}
+    buckets = set(by_bucket) if scope.monthly else {scope.previous_bucket(day) for day in read.dates}
     earlier = sum((by_bucket[bucket] for bucket in buckets if bucket in by_bucket), ZERO)
     value, percent = _changed(read.total[delta.field], earlier)
     return {"value": value, "percent": percent}

@@ -6,6 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from kura.api_reads.endpoints import Freshness
+from kura.api_reads.http import cache_headers
 from kura.core.http import API_PREFIX, ApiJson
 
 
@@ -14,4 +16,4 @@ def routes() -> list[BaseRoute]:
 
 
 async def status(request: Request) -> Response:
-    return ApiJson({"status": "OK"})
+    return ApiJson({"status": "OK"}, headers=cache_headers(Freshness.NEVER))
