@@ -451,6 +451,7 @@ def gpu_day(**changed: object) -> dict[str, object]:
         "gpu_memory_capacity_mib": 40960.0,
         "mig_profile": "",
         "mig_instance_id": "",
+        "mig_strategy": "",
         **changed,
     }
 
@@ -477,6 +478,7 @@ def test_gpus_without_a_rate_are_listed_from_usage(cluster: Cluster):
     assert rows[0]["memory_capacity_gb"] == Decimal("42.949672960000000")
     assert rows[1]["mig_memory_capacity_gb"] == Decimal("5.368709120000000")
     assert rows[1]["gpu_max_slices"] == 7
+    assert [row["mig_strategy"] for row in rows] == ["", "single"]
     assert rows[0]["cost_model_gpu_cost"] is None
     assert rows[0]["gpu_count"] is None
 
@@ -669,6 +671,32 @@ def test_a_claim_whose_labels_change_within_its_first_day_has_a_row_per_label_ma
 
     assert sorted(row["pod_labels"]["zone"] for row in rows) == ["a", "b"]
     assert [row["cost_model_volume_cost"] for row in rows] == [3, 3]
+
+
+def test_a_reported_machine_without_a_labelled_pod_has_its_storage_alone(cluster: Cluster):
+    """Labels are those of its pod on the second-latest day; without any, the volume's own remain."""
+    cluster.enable("tier")
+    pod = pod_day(E11_DAYS[0], namespace="vms", pod="web")
+    cluster.take_in("pod_usage", [pod], daily=True, days=[E11_DAYS[0]])
+    volume = volume_day(E11_DAYS[0], namespace="vms", pod="web", claim="disk")
+    cluster.take_in("storage_usage", [volume], daily=True, days=[E11_DAYS[0]])
+    machine = {
+        "interval_start": midnight(E11_DAYS[0]),
+        "namespace": "vms",
+        "node": "n7",
+        "vm_name": "v1",
+        "vm_persistentvolumeclaim_name": "disk",
+        "vm_cpu_request_cores": 1.0,
+        "vm_memory_request_bytes": 2.0**30,
+    }
+    cluster.take_in("vm_usage", [machine], daily=False, days=[E11_DAYS[0]])
+    cluster.run(E11_DAYS[0])
+
+    [row] = cluster.sql("select * from reporting_ocp_vm_summary_p")
+
+    assert (row["vm_name"], row["node"], row["persistentvolumeclaim"]) == ("v1", "n7", "disk")
+    [volume_row] = cluster.summary("data_source = 'Storage'")
+    assert row["pod_labels"] == volume_row["volume_labels"]
 
 
 def test_machines_of_the_same_name_in_two_projects_are_two(cluster: Cluster):

@@ -173,7 +173,7 @@ def gpu_table(gpu_daily: Iterable[Row], *, patterns: Sequence[tuple[str, int]]) 
                 "mig_memory_capacity_gb": _scaled(largest(row["mig_memory_capacity_mib"] for row in members)),
                 "mig_slice_count": largest(row["mig_slice_count"] for row in members),
                 "gpu_max_slices": largest(row["gpu_max_slices"] for row in members),
-                "mig_strategy": largest(row["mig_strategy"] for row in members) or None,
+                "mig_strategy": largest(row["mig_strategy"] for row in members),
                 "cost_category_id": cost_category(str(namespace), patterns),
             }
         )

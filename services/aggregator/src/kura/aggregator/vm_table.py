@@ -25,12 +25,12 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A virtual machine of the month: labels of the deciding day, requests per day, claims."""
+    """A virtual machine of the month: labels of the deciding day (none: no pod then), requests per day, claims."""
 
     namespace: str
     vm_name: str
     node: str | None
-    pod_labels: str
+    pod_labels: str | None
     cpu_core_hours: str
     memory_gigabyte_hours: str
     claims: tuple[str, ...]
@@ -58,13 +58,14 @@ def fill_vm_table(tx: Transaction, *, cluster: Cluster, month: DayRange, report:
     if not machines:
         return
 
+    labelled = [machine for machine in machines if machine.pod_labels is not None]
     computed = ["namespace", "vm_name", "node", "pod_labels", "cpu_core_hours", "memory_gigabyte_hours"]
-    tx.run_with_columns(postgresql_statement("vm_compute"), *scope, columns=_columns(machines, computed))
+    tx.run_with_columns(postgresql_statement("vm_compute"), *scope, columns=_columns(labelled, computed))
     tx.run_with_columns(
         postgresql_statement("vm_distributed"),
         *scope,
         cluster.cost_model_distribution,
-        columns=_columns(machines, ["namespace", "vm_name", "pod_labels"]),
+        columns=_columns(labelled, ["namespace", "vm_name", "pod_labels"]),
     )
     rows = [
         {"namespace": m.namespace, "vm_name": m.vm_name, "node": m.node, "pod_labels": m.pod_labels, "claim": claim}
@@ -79,7 +80,7 @@ def fill_vm_table(tx: Transaction, *, cluster: Cluster, month: DayRange, report:
 
 
 def machines_of_month(of_day: list[tuple[Any, ...]], report: MonthlyReport) -> list[Machine]:
-    """W, for the machines that have labels.
+    """W, with the labels that the machines have.
 
     In      machines of the second-latest day: namespace, vm_name, node, pod_labels, requests; the monthly report
     Out     one Machine per (namespace, vm_name)
@@ -109,15 +110,13 @@ def machines_of_month(of_day: list[tuple[Any, ...]], report: MonthlyReport) -> l
 def _reported_machines(labels: dict[Name, str], requests: pa.Table) -> list[Machine]:
     rows: dict[Name, list[dict[str, Any]]] = {}
     for row in requests.to_pylist():
-        name = (row["namespace"], row["vm_name"])
-        if name in labels:
-            rows.setdefault(name, []).append(row)
+        rows.setdefault((row["namespace"], row["vm_name"]), []).append(row)
     return [
         Machine(
             namespace=name[0],
             vm_name=name[1],
             node=of_one[-1]["node"],
-            pod_labels=labels[name],
+            pod_labels=labels.get(name),
             cpu_core_hours=_text(of_one[-1]["cpu_core_hours"]),
             memory_gigabyte_hours=_text(of_one[-1]["memory_gigabyte_hours"]),
             claims=tuple(sorted({row["claim"] for row in of_one if row["claim"]})),

@@ -242,7 +242,8 @@ def write_tables(
     """Everything else that follows from the summary rows; what other runs share comes last."""
     cluster = facts.cluster
     writer.fill_gpu_table(tx, cluster=cluster, days=run.days, gpu_rows=results.gpu_rows.to_arrow())
-    if vm_table.has_machines(tx, cluster=cluster, month=run.month):
+    reports_machines = any(file.report_type == line_items.VM_USAGE_HOURLY.report_type for file in facts.visible)
+    if reports_machines or vm_table.has_machines(tx, cluster=cluster, month=run.month):
         report = monthly_report(engine, run, resources)
         vm_table.fill_vm_table(tx, cluster=cluster, month=run.month, report=report)
 

@@ -24,7 +24,7 @@ SELECT
     CAST(max(CAST(nullif(all_labels ->> 'mig-slice-count', '') AS numeric)) AS integer),
     CAST(max(CAST(nullif(all_labels ->> 'gpu-max-slices', '') AS numeric)) AS integer),
     max(CAST(nullif(all_labels ->> 'mig-memory-mib', '') AS numeric)) * 0.001048576,
-    max(nullif(all_labels ->> 'mig-strategy', '')),
+    max(all_labels ->> 'mig-strategy'),
     sum(cost_model_gpu_cost),
     max(raw_currency),
     max(cost_model_rate_type)

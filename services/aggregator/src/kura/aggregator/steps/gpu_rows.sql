@@ -39,7 +39,7 @@ SELECT
     CAST(devices.mig_slice_count AS INTEGER) AS mig_slice_count,
     CAST(devices.gpu_max_slices AS INTEGER) AS gpu_max_slices,
     devices.mig_memory_mib * 0.001048576 AS mig_memory_capacity_gb,
-    nullif(devices.mig_strategy, '') AS mig_strategy,
+    devices.mig_strategy,
     categories.cost_category_id
 FROM devices
 LEFT JOIN namespace_categories AS categories ON categories.namespace = devices.namespace
