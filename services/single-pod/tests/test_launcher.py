@@ -42,7 +42,8 @@ class Checkout:
         for tool in TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool) or f"/usr/bin/{tool}")
         (self.bin / "python3").symlink_to(sys.executable)
-        (self.bin / "rabbitmq-server").symlink_to("/bin/true")
+        for tool in ("rabbitmq-server", "chromium", "chromedriver"):
+            (self.bin / tool).symlink_to("/bin/true")
         self.uv = self.bin / "uv"
         self.uv.write_text(UV)
         self.uv.chmod(0o755)
@@ -227,6 +228,17 @@ def test_the_broker_is_installed_for_the_tests_without_starting_its_service(chec
     assert done.returncode == 0, done.stderr
     assert "apt-get install -y --no-install-recommends rabbitmq-server" in checkout.calls
     assert not Path(environ["KURA_POLICY_FILE"]).exists()
+
+
+@pytest.mark.parametrize("missing", ["chromium", "chromedriver"])
+def test_a_browser_and_its_driver_are_installed_for_the_tests(checkout: Checkout, missing: str):
+    environ = bare(checkout, user_id=0)
+    (checkout.bin / missing).unlink()
+
+    done = checkout.run("test", **environ)
+
+    assert done.returncode == 0, done.stderr
+    assert "apt-get install -y --no-install-recommends chromium chromium-driver" in checkout.calls
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

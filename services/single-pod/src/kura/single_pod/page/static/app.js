@@ -5,8 +5,8 @@ import { element, fill, tell } from "./elements.js";
 import { showReports } from "./reports.js";
 import { ago, counted, duration, exactly, number } from "./words.js";
 
-const BUSY_MILLISECONDS = 1000;
-const IDLE_MILLISECONDS = 5000;
+const BUSY_MILLISECONDS = 700;
+const IDLE_MILLISECONDS = 2000;
 const REPORT_MILLISECONDS = 60_000;
 const UPLOADS_SHOWN = 10;
 const UNDERWAY = new Set(["accepted", "processing"]);

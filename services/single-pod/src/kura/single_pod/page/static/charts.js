@@ -15,8 +15,11 @@ export const isRest = (label) => label === "Others" || label === "Other";
 // chart: {title, dates: ["2026-11-01", …], series: [{label, values: [number per date]}], unit, today, write}
 export function showColumns(figure, chart) {
   figure.chart = chart;
-  figure.watch ??= new ResizeObserver(() => draw(figure));
-  figure.watch.observe(figure);
+  if (!figure.watch) {
+    figure.watch = new ResizeObserver(() => draw(figure));
+    figure.watch.observe(figure);
+    listen(figure);
+  }
   draw(figure);
   fill(figure.querySelector(".legend"), ...chart.series.map((one, index) =>
     element("li", {}, element("span", { class: `swatch ${colourOf(one, index)}`, "aria-hidden": "true" }), one.label)));
@@ -29,14 +32,14 @@ function colourOf(one, index) {
 }
 
 function draw(figure) {
-  const { title, dates, series, unit, today, write } = figure.chart;
+  const { title, dates, series, today, write } = figure.chart;
   const plot = figure.querySelector(".plot");
   if (!series.length) {
     fill(plot, element("p", { class: "soft empty" }, figure.chart.empty));
     return;
   }
   const width = Math.max(plot.clientWidth, 260);
-  const totals = dates.map((_, day) => series.reduce((sum, one) => sum + Math.max(one.values[day], 0), 0));
+  const totals = dates.map((_, day) => totalOf(series, day));
   const top = niceTop(Math.max(...totals));
   const y = (value) => HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value / top);
   const slot = (width - LEFT) / dates.length;
@@ -73,36 +76,38 @@ function draw(figure) {
       picture.append(drawn("text", { class: "tick", x: x + slot / 2, y: HEIGHT - 6, "text-anchor": "middle", "aria-hidden": "true" }, name));
     }
   });
-  if (fill(plot, picture)) listen(figure, picture, { dates, series, totals, slot, unit, write });
+  figure.slot = slot;
+  fill(plot, picture);
 }
 
-function listen(figure, picture, shown) {
-  const dayOf = (event) => event.target.closest?.(".day");
-  picture.addEventListener("pointerover", (event) => dayOf(event) && readOut(figure, dayOf(event), shown));
-  picture.addEventListener("pointerleave", () => hush(figure));
-  picture.addEventListener("focusin", (event) => choose(figure, dayOf(event), shown));
-  picture.addEventListener("focusout", () => hush(figure));
-  picture.addEventListener("click", (event) => dayOf(event)?.focus());
-  picture.addEventListener("keydown", (event) => {
+// On the plot, which stays while its picture changes; also because browsers let Tab stop at a picture with listeners.
+function listen(figure) {
+  const plot = figure.querySelector(".plot");
+  const dayOf = (event) => event.target.closest(".day");
+  plot.addEventListener("pointerover", (event) => dayOf(event) && readOut(figure, dayOf(event)));
+  plot.addEventListener("pointerleave", () => hush(figure));
+  plot.addEventListener("focusin", (event) => choose(figure, dayOf(event)));
+  plot.addEventListener("focusout", () => hush(figure));
+  plot.addEventListener("click", (event) => dayOf(event)?.focus());
+  plot.addEventListener("keydown", (event) => {
     if (event.key === "Escape") hush(figure);
     const day = Number(dayOf(event).dataset.day);
-    const last = shown.dates.length - 1;
+    const last = figure.chart.dates.length - 1;
     const goal = { ArrowLeft: day - 1, ArrowRight: day + 1, Home: 0, End: last }[event.key];
     if (goal === undefined) return;
     event.preventDefault();
-    picture.querySelector(`[data-day="${Math.min(Math.max(goal, 0), last)}"]`).focus();
+    plot.querySelector(`[data-day="${Math.min(Math.max(goal, 0), last)}"]`).focus();
   });
-  const focused = picture.contains(document.activeElement) ? dayOf({ target: document.activeElement }) : null;
-  if (focused) choose(figure, focused, shown);
 }
 
-function choose(figure, group, shown) {
+function choose(figure, group) {
   for (const other of figure.querySelectorAll(".day")) other.setAttribute("tabindex", other === group ? 0 : -1);
   figure.chosenDay = Number(group.dataset.day);
-  readOut(figure, group, shown);
+  readOut(figure, group);
 }
 
-function readOut(figure, group, { dates, series, totals, slot, write }) {
+function readOut(figure, group) {
+  const { dates, series, write } = figure.chart;
   hush(figure);
   group.classList.add("chosen");
   const day = Number(group.dataset.day);
@@ -110,18 +115,23 @@ function readOut(figure, group, { dates, series, totals, slot, write }) {
     ...(swatch ? [element("span", { class: `swatch ${swatch}` })] : []),
     element("span", { class: "who" }, who), element("span", { class: "number" }, write(value)));
   const box = element("div", { class: "readout", "aria-hidden": "true" },
-    line("whole", dayName(dates[day]), totals[day]),
+    line("whole", dayName(dates[day]), totalOf(series, day)),
     ...series.map((one, index) => line("", one.label, one.values[day], colourOf(one, index))));
   const plot = figure.querySelector(".plot");
   plot.append(box);
-  const middle = LEFT + slot * (day + 0.5);
-  const beside = middle > plot.clientWidth / 2 ? middle - slot / 2 - box.offsetWidth - 8 : middle + slot / 2 + 8;
+  const from = LEFT + figure.slot * day;
+  const isLate = from + figure.slot / 2 > plot.clientWidth / 2;
+  const beside = isLate ? from - box.offsetWidth - 8 : from + figure.slot + 8;
   box.style.left = `${Math.min(Math.max(beside, 0), plot.clientWidth - box.offsetWidth)}px`;
 }
 
 function hush(figure) {
   figure.querySelector(".readout")?.remove();
   figure.querySelector(".day.chosen")?.classList.remove("chosen");
+}
+
+function totalOf(series, day) {
+  return series.reduce((sum, one) => sum + Math.max(one.values[day], 0), 0);
 }
 
 function valuesOf(series, day, write) {
