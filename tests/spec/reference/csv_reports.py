@@ -222,9 +222,9 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_number(text: str) -> float:
-    """§4: empty and non-numeric are 0."""
+    """§4: empty and non-numeric are 0; Python's own digit separator makes no number."""
     try:
-        return float(text)
+        return 0.0 if "_" in text else float(text)
     except ValueError:
         return 0.0
 

@@ -57,14 +57,14 @@ def machines_from_vm_report(vm_hourly: Sequence[Row]) -> list[Machine]:
         claims = {
             row["vm_persistentvolumeclaim_name"]
             for row in vm_hourly
-            if (row["namespace"], row["vm_name"]) == (namespace, name)
+            if (row["namespace"], row["vm_name"]) == (namespace, name) and row["vm_persistentvolumeclaim_name"]
         }
         cpu = largest(row["vm_cpu_request_cores"] for row in rows)
         memory = largest(row["vm_memory_request_bytes"] for row in rows)
         assert isinstance(cpu, float) and isinstance(memory, float)
         machines += [
             Machine(namespace, name, node, cpu * HOURS_PER_DAY, memory / GIB * HOURS_PER_DAY, claim)
-            for claim in sorted(claims, key=str)
+            for claim in sorted(claims, key=str) or [None]
         ]
     return machines
 
@@ -82,9 +82,9 @@ def machines_from_pods(
     storage = list(storage_daily)
 
     machines: dict[tuple[object, str], list[Machine]] = {}
-    for row in summary:
+    for row in _by_request(summary):
         name = _vm_name(row)
-        if row["usage_start"] != day or name is None or row["pod_request_cpu_core_hours"] is None:
+        if row["usage_start"] != day or name is None:
             continue
         if (row["namespace"], name) in machines:
             continue
@@ -105,7 +105,7 @@ def machines_from_pods(
 
 def labels_of_machines(summary: Iterable[Row]) -> dict[tuple[object, str], Labels]:
     """The label map of one row of the second-latest day."""
-    rows = [row for row in summary if _vm_name(row) is not None and row["pod_request_cpu_core_hours"] is not None]
+    rows = [row for row in _by_request(summary) if _vm_name(row) is not None]
     day = second_latest(row["usage_start"] for row in summary if row["pod_request_cpu_core_hours"] is not None)
     found: dict[tuple[object, str], Labels] = {}
     for row in rows:
@@ -114,6 +114,12 @@ def labels_of_machines(summary: Iterable[Row]) -> dict[tuple[object, str], Label
             assert isinstance(labels, dict)
             found.setdefault((row["namespace"], labels[VM_LABEL]), labels)
     return found
+
+
+def _by_request(summary: Iterable[Row]) -> list[Row]:
+    """Rows with a request, the largest first: of several rows of a machine that one stands for it."""
+    rows = [row for row in summary if row["pod_request_cpu_core_hours"] is not None]
+    return sorted(rows, key=lambda row: (-float(str(row["pod_request_cpu_core_hours"])), str(row["node"])))
 
 
 def compute_rows(
