@@ -5,7 +5,16 @@ from google.protobuf.message import Message
 
 from kura.core.errors import BadRequest
 from kura.queue.queues import QUEUES
-from kura.queue.tasks import TASK_TYPES, UndecodableTask, UnknownTask, decoded, encoded, full_jitter, task_type
+from kura.queue.tasks import (
+    TASK_TYPES,
+    UndecodableTask,
+    UnknownTask,
+    decoded,
+    encoded,
+    full_jitter,
+    patient_jitter,
+    task_type,
+)
 from kura.rpc.tasks.v1 import tasks_pb2 as pb
 
 
@@ -89,3 +98,10 @@ def test_pauses_grow_with_the_attempts_are_spread_and_bounded():
     pauses = {attempt: [full_jitter(attempt) for _ in range(500)] for attempt in (1, 4, 20)}
     assert max(pauses[1]) <= 2 < max(pauses[4]) <= 16 < max(pauses[20]) <= 600
     assert min(pauses[20]) < 60
+
+
+def test_pauses_for_a_service_that_is_away_grow_with_the_age_of_the_task_and_are_bounded():
+    random.seed(1)
+    pauses = {age: [patient_jitter(age) for _ in range(500)] for age in (0, 40, 80_000)}
+    assert max(pauses[0]) <= 2 < max(pauses[40]) <= 40 < max(pauses[80_000]) <= 600
+    assert min(pauses[80_000]) < 60

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from kura.core.errors import BadRequest, LeaseBusy, Unavailable
+from kura.core.errors import BadRequest, Deadline, LeaseBusy, ObjectStoreUnavailable, TransientError, Unavailable
 from kura.queue import tasks
 from kura.queue.admin import cancel_task, retry_task
 from kura.queue.context import Context
@@ -36,6 +36,7 @@ def quick(monkeypatch):
     """Retries without the pause."""
     for kind in tasks.TASK_TYPES.values():
         monkeypatch.setitem(kind.__dict__, "backoff", lambda attempt: 0.05)
+    monkeypatch.setattr("kura.queue.worker.patient_jitter", lambda age: 0.05)
 
 
 class Seen:
@@ -171,18 +172,36 @@ class TestTasks:
 
 class TestFailures:
     async def test_a_transient_error_is_tried_again_until_it_succeeds(self, bench: QueueBench, quick):
-        handler = Seen(Unavailable("away"), Unavailable("away"))
+        handler = Seen(TransientError("deadlock"), Deadline("slow"))
         async with bench.worker({PAYLOAD: handler}):
             task = await bench.ended(await bench.ask(PAYLOAD(upload_id=7)))
         assert (task.state, task.attempt) == ("succeeded", 3)
         assert handler.attempts == [1, 2, 3]
 
     async def test_F13_a_failure_that_never_passes_ends_at_the_cap_with_its_reason(self, bench: QueueBench, quick):
-        handler = Seen(*[Unavailable("the store is away")] * 50)
+        handler = Seen(*[TransientError("the store is odd")] * 50)
         async with bench.worker({PAYLOAD: handler}):
             task = await bench.ended(await bench.ask(PAYLOAD(upload_id=7)))
-        assert (task.state, task.attempt, task.error_code) == ("dead", 5, "unavailable")
-        assert "the store is away" in task.error
+        assert (task.state, task.attempt, task.error_code) == ("dead", 5, "transient")
+        assert "the store is odd" in task.error
+        assert len(handler.attempts) == 5
+
+    async def test_F31_while_a_service_is_away_no_attempt_counts(self, bench: QueueBench, quick):
+        handler = Seen(*[ObjectStoreUnavailable("503 slow down")] * 12)
+        async with bench.worker({PAYLOAD: handler}):
+            task = await bench.ended(await bench.ask(PAYLOAD(upload_id=7)))
+        assert (task.state, task.attempt, len(handler.attempts)) == ("succeeded", 1, 13)
+
+    async def test_F13_a_service_that_is_away_for_a_day_is_given_up_at_the_cap(
+        self, bench: QueueBench, quick, database
+    ):
+        handler = Seen(*[ObjectStoreUnavailable("503 slow down")] * 50)
+        task_id = await bench.ask(PAYLOAD(upload_id=7))
+        with database.begin() as connection:
+            connection.execute(update(TASK).values(created_at=TASK.c.created_at - timedelta(hours=25)))
+        async with bench.worker({PAYLOAD: handler}):
+            task = await bench.ended(task_id)
+        assert (task.state, task.attempt, task.error_code) == ("dead", 5, "object_store_unavailable")
         assert len(handler.attempts) == 5
 
     async def test_a_permanent_error_is_dead_on_the_first_attempt(self, bench: QueueBench):

@@ -284,7 +284,12 @@ async def test_an_object_store_that_stays_away_fails_the_upload_in_words(house):
     house.add_source()
     house.with_tools(objects=ShakyStore(house.objects, failures=10**9))
     upload_id = house.upload(payload({"pods.csv": GOOD}))
+    await house.work()
+    waiting = house.upload_row(upload_id)
+    assert (waiting.state, waiting.reason_code) == ("processing", "object_store_unavailable")
+    assert waiting.reason.endswith("It is kept and will be tried again.")
 
+    house.execute("update task set created_at = created_at - interval '25 hours'")
     await house.work_until_no_task_waits()
 
     upload = house.upload_row(upload_id)

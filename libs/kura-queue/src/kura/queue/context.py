@@ -14,7 +14,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 from google.protobuf.message import Message
 from sqlalchemy import Connection
 
-from kura.core.errors import LeaseBusy, LeaseLost
+from kura.core.errors import KuraError, LeaseBusy, LeaseLost
 from kura.queue.outbox import enqueue
 from kura.queue.states import Claim, is_held
 from kura.store import leases
@@ -62,10 +62,11 @@ class Context(Generic[Tools]):
     def schema(self) -> str | None:
         return self.claim.schema_name
 
-    @property
-    def last_attempt(self) -> bool:
-        """The next failure is for good."""
-        return self.claim.last_attempt
+    def ends_with(self, error: Exception) -> bool:
+        """Whether this error is the end of the task; otherwise it is tried again."""
+        if isinstance(error, KuraError) and not error.retry:
+            return True
+        return self.claim.last_attempt and not self.claim.outwaits(error)
 
     def progress(self, **facts: Any) -> None:
         """Tell how far the work is; kept in memory, written to the task row at most once a second."""
@@ -101,7 +102,7 @@ class Context(Generic[Tools]):
         """Hold a named lease while the block runs, renewed with the heartbeat; LeaseBusy if another task has it."""
 
         # An owner may take its own lease again, so the owner is this attempt, not this worker.
-        owner = f"{self.owner} {self.claim.id} {self.claim.attempt}"
+        owner = f"{self.owner} {self.claim.id} {self.claim.token}"
 
         def acquire() -> int | None:
             with self.db.begin() as connection:

@@ -21,15 +21,22 @@ from google.protobuf.message import Message
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, null, select, update
 from sqlalchemy.exc import IntegrityError
 
+from kura.core.errors import Unavailable
 from kura.queue.clock import in_seconds, now, seconds_since
 from kura.queue.outbox import enqueue, merge_into_waiting, notify, tenant_flags
 from kura.queue.queues import RATE_LIMITED
-from kura.queue.tasks import TASK_TYPES, decoded, full_jitter, task_type
+from kura.queue.tasks import PATIENCE_SECONDS, TASK_TYPES, decoded, full_jitter, task_type
 from kura.store.tables.shared import TASK, TASK_GROUP
 
 ERROR_TEXT_LIMIT: Final = 2000
 RATE_LIMIT: Final = 2
 """Tasks of one type that a rate-limited tenant may run at once."""
+
+
+_CLOCKS: Final = (
+    seconds_since(TASK.c.not_before).label("waited_seconds"),
+    seconds_since(TASK.c.created_at).label("age_seconds"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +56,15 @@ class Claim:
     parent_id: uuid.UUID | None
     traceparent: str | None
     waited_seconds: float
+    age_seconds: float
 
     @property
     def last_attempt(self) -> bool:
         return self.attempt >= self.max_attempts
+
+    def outwaits(self, error: Exception) -> bool:
+        """A service that is away is no fault of the task: while it is young, such an attempt does not count."""
+        return isinstance(error, Unavailable) and self.age_seconds < PATIENCE_SECONDS
 
 
 class Unclaimable(enum.Enum):
@@ -111,7 +123,7 @@ def _claim(connection: Connection, which: Select[Any], *, owner: str, lease_seco
             error=null(),
             progress=null(),
         )
-        .returning(TASK, seconds_since(TASK.c.not_before).label("waited_seconds"))
+        .returning(TASK, *_CLOCKS)
     ).one_or_none()
     return None if row is None else _claim_of(row)
 
@@ -131,6 +143,7 @@ def _claim_of(row: Row[Any]) -> Claim:
         parent_id=row.parent_id,
         traceparent=row.traceparent,
         waited_seconds=max(row.waited_seconds, 0.0),
+        age_seconds=row.age_seconds,
     )
 
 
@@ -293,7 +306,7 @@ class Expired:
 def requeue_expired(connection: Connection, *, limit: int = 100) -> Expired:
     """Put tasks back whose lease ran out; those without attempts left are dead: they may be what kills workers."""
     rows = connection.execute(
-        select(TASK, seconds_since(TASK.c.not_before).label("waited_seconds"))
+        select(TASK, *_CLOCKS)
         .where(TASK.c.state == "running", TASK.c.lease_expires_at < now())
         .order_by(TASK.c.lease_expires_at)
         .limit(limit)
@@ -318,7 +331,7 @@ def requeue_expired(connection: Connection, *, limit: int = 100) -> Expired:
 def retry(connection: Connection, task_id: uuid.UUID) -> bool:
     """Queue a dead or cancelled task again with all its attempts; False if it is neither."""
     row = connection.execute(
-        select(TASK, seconds_since(TASK.c.not_before).label("waited_seconds"))
+        select(TASK, *_CLOCKS)
         .where(TASK.c.id == task_id, TASK.c.state.in_(("dead", "failed", "cancelled")))
         .with_for_update()
     ).one_or_none()

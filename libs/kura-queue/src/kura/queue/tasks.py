@@ -23,6 +23,8 @@ M = TypeVar("M", bound=Message)
 LONGEST_BACKOFF_SECONDS: Final = 600.0
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
+PATIENCE_SECONDS: Final = 24 * HOUR
+"""How old a task may be whose attempts do not count while a service that it needs is away."""
 
 
 class UnknownTask(InvalidData):
@@ -45,6 +47,11 @@ def full_jitter(attempt: int) -> float:
 def slow_jitter(attempt: int) -> float:
     """The same from ten seconds up, for stores that need a while."""
     return 10.0 + full_jitter(attempt + 3)
+
+
+def patient_jitter(age_seconds: float) -> float:
+    """Seconds to wait for a service that is away: up to the age of the task, so that pauses grow as powers do."""
+    return between(0, min(max(age_seconds, 2.0), LONGEST_BACKOFF_SECONDS))
 
 
 def newest(waiting: M, asked: M) -> M:

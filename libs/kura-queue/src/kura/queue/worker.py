@@ -24,7 +24,7 @@ from kura.queue.clock import between
 from kura.queue.context import Context, Fence, Handler, Handlers
 from kura.queue.queues import queue_checked
 from kura.queue.states import Claim
-from kura.queue.tasks import TaskType, UnknownTask, decoded, full_jitter, task_type
+from kura.queue.tasks import TaskType, UnknownTask, decoded, full_jitter, patient_jitter, task_type
 from kura.queue.transport import Books, Feed, Transport
 from kura.store import leases
 from kura.store.database import Database
@@ -217,9 +217,16 @@ class Worker(Generic[Tools]):
                 delay_seconds=between(*(LEASE_BUSY_SECONDS if isinstance(error, LeaseBusy) else POSTPONED_SECONDS)),
             )
         except KuraError as error:
-            if error.retry:
-                return _failed(claim, kind, error.code, str(error))
-            return Ended(outcome=Outcome.DEAD, code=error.code, error=str(error))
+            if not error.retry:
+                return Ended(outcome=Outcome.DEAD, code=error.code, error=str(error))
+            if claim.outwaits(error):
+                return Ended(
+                    outcome=Outcome.POSTPONED,
+                    code=error.code,
+                    error=str(error),
+                    delay_seconds=patient_jitter(claim.age_seconds),
+                )
+            return _failed(claim, kind, error.code, str(error))
         except Exception as error:
             # Unforeseen, so it may pass: the attempts are counted.
             log.error("task_crashed", error=str(error), exc_info=error)

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Connection, func
 
 from kura.core.days import Month
-from kura.core.errors import Cancelled, KuraError, ObjectMissing, PayloadRefused, TransientError
+from kura.core.errors import Cancelled, KuraError, ObjectMissing, PayloadRefused, Unavailable
 from kura.core.telemetry import bound, get_logger, span
 from kura.rpc.tasks.v1 import tasks_pb2
 from kura.store.sources import find_cluster_source, lock_cluster
@@ -40,6 +40,12 @@ XL_FILES = 100  # a manifest with more files goes to the XL queues (tasks-and-qu
 MOST_REASONS_SHOWN = 3
 
 
+class WorkerDiskUnavailable(Unavailable):
+    """The worker's own disk cannot be written; others may have room, or this one later."""
+
+    code = "worker_disk_unavailable"
+
+
 async def ingest_payload(task: tasks_pb2.IngestPayload, ctx: HandlerContext) -> None:
     """Take in one upload. Running it twice changes nothing."""
     with bound(upload_id=task.upload_id):
@@ -60,18 +66,12 @@ def _ingest(upload_id: int, ctx: HandlerContext, stop: Stop) -> None:
         _end(upload, ctx, "failed", refused.reason_code, f"The payload was refused: {refused}.")
     except SourceGone:
         _end(upload, ctx, "failed", "source_gone", "The source was deleted while the payload was being taken in.")
-    except KuraError as error:
-        if ctx.last_attempt or not error.retry:
-            _give_up(upload, ctx, error)
-        raise
     except OSError as error:
-        full = TransientError(f"the worker's own disk does not answer: {error.strerror or error}")
-        if ctx.last_attempt:
-            _give_up(upload, ctx, full)
+        full = WorkerDiskUnavailable(f"the worker's own disk does not answer: {error.strerror or error}")
+        _tell_of_failure(upload, ctx, full)
         raise full from error
     except Exception as error:
-        if ctx.last_attempt:
-            _give_up(upload, ctx, error)
+        _tell_of_failure(upload, ctx, error)
         raise
 
 
@@ -107,7 +107,7 @@ def _read_payload(upload: Upload, ctx: HandlerContext, directory: Path) -> tuple
         with span("unpack"), ctx.tools.objects.open_read(upload.object_key) as staged:
             payload = open_payload(staged, directory, limits)
     except ObjectMissing as error:
-        if not ctx.last_attempt:
+        if not ctx.ends_with(error):
             raise
         raise PayloadRefused(
             "it is not in the object store any more; send it again", reason_code="payload_missing"
@@ -254,13 +254,21 @@ def _end(upload: Upload, ctx: HandlerContext, state: str, reason_code: str, reas
     log.info("upload_ended", state=state, reason_code=reason_code, reason=reason)
 
 
-def _give_up(upload: Upload, ctx: HandlerContext, error: Exception) -> None:
-    """Tell the user about the last attempt; should that fail too, the reconciler will."""
+def _tell_of_failure(upload: Upload, ctx: HandlerContext, error: Exception) -> None:
+    """Tell the user about a failed attempt, and whether it was the last; should that fail too, the reconciler will."""
     code = error.code if isinstance(error, KuraError) else KuraError.code
-    what = str(error) if isinstance(error, KuraError) else "an unexpected error"
-    words = f"The payload could not be taken in: {what}. It is kept, and an administrator can have it tried again."
+    what = str(error).rstrip(".") if isinstance(error, KuraError) else "an unexpected error"
     with contextlib.suppress(KuraError):
-        _end(upload, ctx, "failed", code, words)
+        if ctx.ends_with(error):
+            words = (
+                f"The payload could not be taken in: {what}. It is kept, and an administrator can have it tried again."
+            )
+            _end(upload, ctx, "failed", code, words)
+            return
+        with ctx.db.begin() as connection:
+            words = f"The payload could not be taken in yet: {what}. It is kept and will be tried again."
+            store.set_upload(connection, upload.id, reason_code=code, reason=words)
+            ctx.assert_held(connection)
 
 
 def _refused_words(failed: list[FileResult]) -> str:

@@ -11,7 +11,7 @@ from datetime import date
 from uuid import UUID, uuid5
 
 from kura.core.days import DayRange, Month, today
-from kura.core.errors import KuraError, TransientError
+from kura.core.errors import KuraError, TransientError, Unavailable
 from kura.core.telemetry import bound, get_logger
 from kura.queue.context import Fence
 from kura.rpc.aggregator.v1 import aggregator_pb2
@@ -72,7 +72,7 @@ async def run_pipeline(
     Every attempt is a run of its own: what an earlier attempt left running cannot commit under the new lease.
     """
     request = aggregator_pb2.StartRunRequest(
-        run_id=str(uuid5(ctx.task_id, str(ctx.claim.attempt))),
+        run_id=str(uuid5(ctx.task_id, str(ctx.claim.token))),
         schema_name=task.schema_name,
         provider_uuid=task.provider_uuid,
         start_date=days.start.isoformat(),
@@ -100,6 +100,11 @@ async def run_pipeline(
     except asyncio.CancelledError:
         with contextlib.suppress(Exception):  # the fence keeps it from writing anyway
             await ctx.tools.aggregator.CancelRun(aggregator_pb2.CancelRunRequest(run_id=request.run_id))
+        raise
+    except Unavailable as error:
+        if type(error) is Unavailable and state != aggregator_pb2.RUN_STATE_UNSPECIFIED:
+            # Perhaps it is this very run that kills the aggregator: unlike waiting for one, it counts.
+            raise TransientError("the aggregator went away in the middle of the run") from error
         raise
     if state != aggregator_pb2.RUN_STATE_SUCCEEDED:
         raise TransientError(f"the aggregator ended in {aggregator_pb2.RunState.Name(state)}")
