@@ -119,12 +119,6 @@ def test_every_error_has_a_code_a_status_and_a_sentence(kind: type[errors.KuraEr
     assert kind.__doc__ and kind.__doc__.strip().endswith(".")
 
 
-def test_codes_name_one_error_each():
-    codes = [kind.code for kind in every_error()]
-
-    assert len(codes) == len(set(codes))
-
-
 def test_links_are_sorted_encoded_and_lose_a_zero_offset_on_the_way_back():
     query = [("start_date", "2024-06-15"), ("end_date", "2024-06-17"), ("limit", "1"), ("offset", "1")]
 

@@ -1,4 +1,4 @@
-"""A Kura that runs as one process on a data directory, driven over HTTP as users do."""
+"""A Kura that runs on a data directory, as one process or one for every service, driven over HTTP as users do."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil  # type: ignore[import-untyped]
 from sqlalchemy import create_engine, make_url, text
 
 API = "/api/cost-management/v1"
@@ -41,10 +42,11 @@ class Source:
 
 
 class RunningKura:
-    """One process and what a test asks of it. `start` after a `kill` runs on the same data."""
+    """What `kura up` has started, and what a test asks of it. `start` after a `kill` runs on the same data."""
 
-    def __init__(self, data_dir: Path, *, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, data_dir: Path, *, split: bool = False, environ: Mapping[str, str] | None = None) -> None:
         self.data_dir = data_dir
+        self._split = split
         self._environ = dict(environ or {})
         self._process: subprocess.Popen[bytes] | None = None
         self.http = ""
@@ -58,6 +60,8 @@ class RunningKura:
         endpoints = self.data_dir / "endpoints.json"
         endpoints.unlink(missing_ok=True)
         arguments = ["--data-dir", str(self.data_dir), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+        if self._split:
+            arguments.append("--split")
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "kura.single_pod", "up", *arguments],
@@ -98,10 +102,28 @@ class RunningKura:
 
     def kill_everything(self) -> None:
         """SIGKILL to the process and its database server, as when the power goes."""
+        self.kill_database()
+        self.kill()
+
+    def kill_service(self, name: str) -> None:
+        """SIGKILL to one of the processes that a split Kura keeps running."""
+        started = [json.loads(line) for line in self.log_file.read_text().splitlines() if '"child_started"' in line]
+        with suppress(ProcessLookupError):
+            os.kill([event["pid"] for event in started if event["name"] == name][-1], signal.SIGKILL)
+
+    def kill_database(self) -> None:
+        """SIGKILL to the database server alone."""
         for file in self.data_dir.glob("postgres/**/postmaster.pid"):
             with suppress(FileNotFoundError, ProcessLookupError, ValueError):
                 os.kill(int(file.read_text().splitlines()[0]), signal.SIGKILL)
-        self.kill()
+
+    def kill_broker(self) -> None:
+        """SIGKILL to the processes of a split Kura's broker, which have its directory for their home."""
+        home = str(self.data_dir / "rabbitmq")
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("HOME") == home:
+                    process.kill()
 
     @property
     def pid(self) -> int:
@@ -216,14 +238,14 @@ class RunningKura:
 
 
 @contextmanager
-def running_kura(*, environ: Mapping[str, str] | None = None) -> Iterator[RunningKura]:
+def running_kura(*, split: bool = False, environ: Mapping[str, str] | None = None) -> Iterator[RunningKura]:
     """A Kura on an empty data directory, for the time of the block.
 
     The directory can be passed through by every account: as root the database server runs under another one.
     """
     with tempfile.TemporaryDirectory(prefix="kura-run-") as name:
         Path(name).chmod(0o755)
-        kura = RunningKura(Path(name) / "data", environ=environ)
+        kura = RunningKura(Path(name) / "data", split=split, environ=environ)
         try:
             kura.start()
             yield kura

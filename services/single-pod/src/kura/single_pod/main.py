@@ -225,7 +225,10 @@ def demo(
     add_help_option=False,
 )
 def test(ctx: typer.Context) -> None:
-    """Run Kura's own tests, the fast ones first; arguments go to pytest (`kura test -k labels`, `kura test libs`)."""
+    """Run Kura's own tests, the fast ones first; arguments go to pytest (`kura test -k labels`, `kura test libs`).
+
+    Without arguments they run on several cores.
+    """
     from kura.single_pod.testing_order import run_tests
 
     raise typer.Exit(run_tests(Path(os.environ.get("KURA_CHECKOUT") or Path.cwd()), ctx.args))

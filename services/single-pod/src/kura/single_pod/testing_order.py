@@ -1,7 +1,12 @@
-"""`kura test`: one pytest run over everything, the quick tests first. Also the pytest plugin that puts them first."""
+"""`kura test`: one pytest run over everything, the quick tests first. Also the pytest plugin that puts them first.
+
+Without arguments the tests run on several cores, file by file; any argument makes it one process, as for looking into
+a test that fails.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,6 +27,8 @@ FOLDERS = (
     "tests/perf/",
 )
 """Order of the folders among tests of the same slowness."""
+MOST_PROCESSES = 4
+"""Each has servers of its own, and many tests start a whole Kura."""
 
 
 def run_tests(checkout: Path, arguments: Sequence[str]) -> int:
@@ -34,7 +41,8 @@ def run_tests(checkout: Path, arguments: Sequence[str]) -> int:
         raise CommandError(
             "The test tools are not installed.", hint="Run `./kura test`: the launcher installs them."
         ) from error
-    command = [sys.executable, "-P", "-m", "pytest", "-p", "kura.single_pod.testing_order", *arguments]
+    chosen = arguments or ["-n", str(min(os.cpu_count() or 1, MOST_PROCESSES)), "--dist", "loadfile"]
+    command = [sys.executable, "-P", "-m", "pytest", "-p", "kura.single_pod.testing_order", *chosen]
     return subprocess.run(command, cwd=checkout, check=False).returncode
 
 
