@@ -14,6 +14,7 @@ from kura.core.days import Month
 from kura.queue.outbox import enqueue
 from kura.rpc.tasks.v1 import tasks_pb2
 from kura.store import leases
+from kura.store.database import Database
 from kura.store.partitions import ensure_partitions
 from kura.store.tables.shared import INGESTED_FILE_DAY, PROVIDER, SOURCES, TASK, TENANT_TABLE
 from kura.store.tables.tenant import DAILY_SUMMARY, PARTITIONED_TABLES, REPORT_PERIOD, TENANT_PROVIDER
@@ -285,10 +286,28 @@ async def test_partitions_are_made_ahead(house):
         assert f"{DAILY_SUMMARY.name}_{month.year}_{month.month:02d}" in names
 
 
-async def test_autovacuum_is_tuned_where_the_role_may(house):
-    await run(house, tasks_pb2.TuneAutovacuum())
+async def test_large_tables_are_vacuumed_earlier(house, database_urls):
+    table = f"{house.schema}.reporting_enabledtagkeys"
 
-    assert [task.state for task in house.tasks(tasks_pb2.TuneAutovacuum)] == ["succeeded"]
+    def as_owner(*statements: str) -> None:
+        with Database(database_urls.owner) as owner, owner.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    def options() -> list[str] | None:
+        return house.rows(text(f"select reloptions from pg_class where oid = '{table}'::regclass"))[0].reloptions
+
+    as_owner(
+        f"insert into {table} (uuid, key, enabled, provider_type)"
+        " select gen_random_uuid(), 'k' || n, true, 'OCP' from generate_series(1, 100000) as n",
+        f"analyze {table}",
+    )
+    await run(house, tasks_pb2.TuneAutovacuum())
+    assert options() == ["autovacuum_vacuum_scale_factor=0.05"]
+
+    as_owner(f"delete from {table}", f"analyze {table}")
+    await run(house, tasks_pb2.TuneAutovacuum(schema_name=house.schema))
+    assert options() is None
 
 
 # ── the local disk ───────────────────────────────────────────────────────────────────────────────────────────────────

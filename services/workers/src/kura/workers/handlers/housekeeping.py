@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
+from sqlalchemy import func, select
+
 from kura.core.days import Month, today
 from kura.core.telemetry import bound, get_logger
 from kura.queue.admin import remove_finished
@@ -15,7 +17,7 @@ from kura.rpc.tasks.v1 import tasks_pb2
 from kura.store.objects import ObjectInfo, ObjectStore
 from kura.store.partitions import ensure_partitions
 from kura.store.tenancy import drop_tenant, tenant_schemas
-from kura.workers import maintenance, metrics, removal, store
+from kura.workers import metrics, removal, store
 from kura.workers.handlers.tools import HandlerContext, Stop, in_own_thread
 from kura.workers.ocp.objects import SourcePlace, is_own_name, month_of_key
 
@@ -205,16 +207,15 @@ async def ensure_all_partitions(task: tasks_pb2.EnsurePartitions, ctx: HandlerCo
 
 
 async def tune_autovacuum(task: tasks_pb2.TuneAutovacuum, ctx: HandlerContext) -> None:
-    """Set the autovacuum scale factor of big tables by their number of rows, where this role may."""
+    """Have big tables vacuumed earlier than small ones, by their number of rows (tasks-and-queues §3.2)."""
 
-    def tune() -> maintenance.Tuned:
-        total = maintenance.Tuned()
+    def tune() -> int:
         with ctx.db.begin() as connection:
             schemas = [task.schema_name] if task.schema_name else tenant_schemas(connection)
+        changed = 0
         for schema in schemas:
-            with ctx.db.tenant(schema) as connection:
-                total += maintenance.tune_autovacuum(connection, schema)
-        return total
+            with ctx.db.begin() as connection:
+                changed += connection.execute(select(func.public.kura_tune_autovacuum(schema))).scalar_one()
+        return changed
 
-    tuned = await asyncio.to_thread(tune)
-    log.info("autovacuum_tuned", changed=tuned.changed, not_permitted=tuned.not_permitted)
+    log.info("autovacuum_tuned", changed=await asyncio.to_thread(tune))
