@@ -1,4 +1,4 @@
-"""UI summary tables of costs, pods, volumes and networks (ocp-pipeline §10.1, §10.2) and GPUs (§10.3, case B)."""
+"""UI summary tables of costs, pods, volumes and networks (ocp-pipeline §10.1, §10.2) and GPUs (§10.3)."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -178,6 +178,60 @@ def gpu_table(gpu_daily: Iterable[Row], *, patterns: Sequence[tuple[str, int]]) 
             }
         )
     return results
+
+
+def gpu_table_of_costs(summary: Iterable[Row]) -> list[Row]:
+    """§10.3 case A: the devices and slices that a rate charges."""
+    groups: dict[tuple[object, ...], list[tuple[Row, dict[str, str]]]] = {}
+    for row in summary:
+        rate_type = row["cost_model_rate_type"]
+        if row["data_source"] != "GPU" or rate_type in (None, "gpu_distributed"):
+            continue
+        if row["namespace"] in (None, "GPU unallocated"):
+            continue
+        labels = row["all_labels"]
+        assert isinstance(labels, dict)
+        device = row["resource_id"] if row["resource_id"] is not None else labels.get("gpu-uuid")
+        of_labels = (labels.get(name) for name in ("gpu-vendor", "gpu-model", "mig-profile", "mig-instance-id"))
+        key = (row["usage_start"], row["namespace"], row["node"], row["cost_category_id"], *of_labels, device)
+        groups.setdefault(key, []).append((row, labels))
+
+    results = []
+    for (day, namespace, node, category, vendor, model, _, _, device), members in groups.items():
+        maps = [labels for _, labels in members]
+        results.append(
+            {
+                "usage_start": day,
+                "usage_end": day,
+                "namespace": namespace,
+                "node": node,
+                "cost_category_id": category,
+                "vendor_name": vendor,
+                "model_name": model,
+                "gpu_uuid": device,
+                "gpu_mode": _largest_text(maps, "gpu-mode") or "dedicated",
+                "mig_profile": _largest_text(maps, "mig-profile"),
+                "mig_instance_id": _largest_text(maps, "mig-instance-id"),
+                "mig_strategy": largest(labels.get("mig-strategy") for labels in maps),
+                "mig_slice_count": _largest_number(maps, "mig-slice-count"),
+                "gpu_max_slices": _largest_number(maps, "gpu-max-slices"),
+                "memory_capacity_gb": _scaled(_largest_number(maps, "gpu-memory-mib")),
+                "mig_memory_capacity_gb": _scaled(_largest_number(maps, "mig-memory-mib")),
+                "cost_model_gpu_cost": total([row["cost_model_gpu_cost"] for row, _ in members]),
+                "raw_currency": largest(row["raw_currency"] for row, _ in members),
+                "cost_model_rate_type": largest(row["cost_model_rate_type"] for row, _ in members),
+            }
+        )
+    return results
+
+
+def _largest_text(maps: Iterable[dict[str, str]], name: str) -> object:
+    """The largest text of a label that is not empty."""
+    return largest(labels.get(name) or None for labels in maps)
+
+
+def _largest_number(maps: Iterable[dict[str, str]], name: str) -> object:
+    return largest(float(labels[name]) if labels.get(name) else None for labels in maps)
 
 
 def _scaled(mib: object) -> float | None:
