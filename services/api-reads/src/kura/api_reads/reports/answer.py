@@ -41,15 +41,28 @@ def amount(value: Any, units: str | None) -> Json:
     return {"value": None if value is None else float(value), "units": units}
 
 
-def _members(row: Row, names: Sequence[tuple[str, str]], currency: str) -> Json:
-    return {member: {"value": float(row[name]), "units": currency} for member, name in names}
-
-
 def _costs(row: Row, currency: str, names: Sequence[tuple[str, str]] = COST) -> Json:
+    """The cost objects of a row. Equal amounts share one object: most are 0 or there twice."""
+    nothing = {"value": 0.0, "units": currency}
+    known: dict[int, Json] = {}
+
+    def members(names: Sequence[tuple[str, str]]) -> Json:
+        found = {}
+        for member, name in names:
+            value = row[name]
+            if not value:
+                found[member] = nothing
+                continue
+            amount = known.get(id(value))
+            if amount is None:
+                amount = known[id(value)] = {"value": float(value), "units": currency}
+            found[member] = amount
+        return found
+
     return {
-        "infrastructure": _members(row, INFRASTRUCTURE, currency),
-        "supplementary": _members(row, SUPPLEMENTARY, currency),
-        "cost": _members(row, names, currency),
+        "infrastructure": members(INFRASTRUCTURE),
+        "supplementary": members(SUPPLEMENTARY),
+        "cost": members(names),
     }
 
 

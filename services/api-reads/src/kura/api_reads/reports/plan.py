@@ -14,6 +14,9 @@ from kura.api_reads.reports.parameters import DEFAULT_RANKED, Filter, Order, Par
 from kura.api_reads.reports.time_scope import Scope
 from kura.core.days import DayRange, Month
 
+INDEXED_KEYS = ("project", "node")
+"""Keys by whose values an index finds rows of the daily summary."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
@@ -95,12 +98,26 @@ class Plan:
 
     @property
     def ranks_apart(self) -> bool:
-        """Whether the kept groups and the rest can be read by themselves: many rows, and everything adds up."""
+        """Whether the kept groups and the rest are read by themselves.
+
+        Then there are many rows, an index finds those of a group, and everything adds up.
+        """
         return (
             self.table == DAILY
+            and any(key in INDEXED_KEYS and key not in self.folded_keys for key in self.groups)
             and not self.rates.by_bill_currency
             and all(isinstance(formula, Sum | Plus | Same | Zero) for formula in self.report.measures.values())
         )
+
+    @property
+    def folded_keys(self) -> tuple[str, ...]:
+        """Keys whose labels are not simply what a column says."""
+        return ("project",) if self.categories else ()
+
+    @property
+    def reads_few_by_day(self) -> bool:
+        """Whether the rows are those of a small table by day, of which grouping would leave nearly all."""
+        return self.table not in (DAILY, MONTHS) and not self.scope.monthly
 
     @property
     def row_keys(self) -> tuple[str, ...]:

@@ -150,11 +150,18 @@ def _cells(
 ) -> CTE:
     """Plain sums by everything that later steps tell apart: buckets, groups, and the columns `names`.
 
-    `only` keeps the rows of these groups.
+    `only` keeps the rows of these groups. Rows are the cells where adding them up would not leave fewer, or where
+    nothing but the groups is told apart, so that the next step does the same again.
     """
     sums, maxima = _summed_columns(measures), _largest_columns(measures)
     amounts = list(dict.fromkeys([*sums, *maxima]))
     lines, keys = _lines(plan, parts, amounts, names=names, by_bucket=by_bucket, by_row=by_row, only=only)
+    if plan.reads_few_by_day or not names:
+        return select(
+            *(lines.c[name] for name in keys),
+            *(lines.c[f"v_{name}"].label(f"sum_{name}") for name in sums),
+            *(lines.c[f"v_{name}"].label(f"max_{name}") for name in maxima),
+        ).cte("cells")
     cells = select(
         *(lines.c[name] for name in keys),
         *(func.sum(lines.c[f"v_{name}"]).label(f"sum_{name}") for name in sums),
@@ -185,7 +192,7 @@ def _narrowed(plan: Plan, table: Table, groups: Sequence[tuple[str, ...]]) -> li
     """Conditions on plain columns that an index can answer; every row of `groups` passes them."""
     conditions: list[Column] = []
     for place, key in enumerate(plan.ranked_keys):
-        if key.startswith(TAG) or len(KEYS[key].shown) > 1 or (key == "project" and plan.categories):
+        if key.startswith(TAG) or len(KEYS[key].shown) > 1 or key in plan.folded_keys:
             continue
         column = table.c[KEYS[key].shown[0]]
         texts = sorted({group[place] for group in groups})
