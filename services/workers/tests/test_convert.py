@@ -218,6 +218,12 @@ def test_values_that_cannot_be_are_dropped_and_counted(convert):
     assert dict(done.dropped) == {"implausible_value": 6, "not_a_finite_number": 3}
 
 
+def test_a_machine_that_asks_for_more_cores_than_its_table_holds_per_day_is_dropped(convert):
+    done = convert(csv_bytes([report_row("vm_usage", HOUR, vm_cpu_request_cores=cores) for cores in (1e15, 1.1e15)]))
+
+    assert (done.rows, dict(done.dropped)) == (1, {"implausible_value": 1})
+
+
 def test_a_name_that_the_summary_tables_cannot_hold_drops_its_row(convert):
     done = convert(csv_bytes([node(node="n" * 253), node(node="n" * 254), node(node="ü" * 253)]))
 

@@ -26,8 +26,13 @@ LARGEST_PLAUSIBLE = 1e18
 """A row with a larger value, of either sign, is a glitch of the metrics store and is dropped. The reference does so in
 some columns only; in the others the summary tables would refuse such a value later, and with it the whole month."""
 
-LARGEST = {"node_capacity_cpu_cores": 1e15, "gpu_max_slices": 1e9, "mig_slice_count": 1e9}
-"""Columns whose tables hold less: numeric(18,2) and integer."""
+LARGEST = {
+    "node_capacity_cpu_cores": 1e15,
+    "vm_cpu_request_cores": 1e15,
+    "gpu_max_slices": 1e9,
+    "mig_slice_count": 1e9,
+}
+"""Columns whose tables hold less: numeric(18,2), 24 times as much in numeric(33,15), and integer."""
 
 LONGEST = {
     **dict.fromkeys(
