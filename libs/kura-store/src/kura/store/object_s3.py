@@ -45,8 +45,12 @@ PAGE: Final = 1000
 DELETES_AT_ONCE: Final = 16
 READ_ATTEMPTS: Final = 4
 CONNECT_SECONDS: Final = 10
-READ_SECONDS: Final = 60
-REQUEST_ATTEMPTS: Final = 5
+READ_SECONDS: Final = 30
+CLIENT_ATTEMPTS: Final = 3
+FILESYSTEM_ATTEMPTS: Final = 3
+"""Of both together, so that a store that is asked to slow down by everybody gets nine requests of each, and a sender
+who waits thirty seconds for an answer gets one."""
+ARROW_ATTEMPTS: Final = 5
 
 
 class S3Store(ObjectStore):
@@ -80,7 +84,7 @@ class S3Store(ObjectStore):
             config_kwargs={
                 "connect_timeout": CONNECT_SECONDS,
                 "read_timeout": READ_SECONDS,
-                "retries": {"max_attempts": REQUEST_ATTEMPTS, "mode": "standard"},
+                "retries": {"total_max_attempts": CLIENT_ATTEMPTS, "mode": "standard"},
                 # Newer checksums are unknown to older MinIO and Ceph; bodies carry an MD5 instead.
                 "request_checksum_calculation": "when_required",
                 "response_checksum_validation": "when_required",
@@ -88,6 +92,7 @@ class S3Store(ObjectStore):
             use_listings_cache=False,
             skip_instance_cache=True,
         )
+        self._s3.retries = FILESYSTEM_ATTEMPTS
 
     def open_write(self, key: str, metadata: Mapping[str, str] | None = None) -> ObjectWriter:
         return _PartsWriter(self, key_checked(key), metadata_checked(metadata))
@@ -145,7 +150,7 @@ class S3Store(ObjectStore):
             "region": self._region,
             "connect_timeout": float(CONNECT_SECONDS),
             "request_timeout": float(READ_SECONDS),
-            "retry_strategy": pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=REQUEST_ATTEMPTS),
+            "retry_strategy": pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=ARROW_ATTEMPTS),
         }
         if self._endpoint:
             address = urlsplit(self._endpoint)

@@ -69,7 +69,7 @@ class SummaryObjects:
         if day not in self._open:
             writer = self._objects.open_write(summary_key(self._source, day))
             target: Any = writer
-            self._open[day] = (writer, pq.ParquetWriter(target, schema, compression="snappy"))
+            self._open[day] = (writer, pq.ParquetWriter(target, schema, compression="snappy", write_page_checksum=True))
         return self._open[day][1]
 
     def _abort(self) -> None:

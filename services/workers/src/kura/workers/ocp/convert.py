@@ -274,6 +274,7 @@ class _HourlyFiles:
                 compression="zstd",
                 compression_level=1,
                 use_dictionary=[name for name in self._schema.names if _repeats(name)],
+                write_page_checksum=True,  # a store may hand out fewer or other bytes than it was given
                 store_schema=False,  # columns are what they are, not what Arrow held them as
             )
             part = self.parts[day] = _HourlyPart(path, writer)
