@@ -4,61 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
+from reference.costs_model import PATTERNS, PLATFORM, Inputs, Row
 
 from kura.aggregator import line_items
 from kura.aggregator.cost_facts import CostFacts, model_of, with_model
 from kura.aggregator.engine import Engine
 from kura.aggregator.line_items import Kind
 from kura.aggregator.pipelines import costs
-from kura.aggregator.steps.costs import machines, shapes
+from kura.aggregator.steps.costs import shapes
 from kura.aggregator.store import MAPPING_SCHEMA, NODES_SCHEMA, PATTERNS_SCHEMA, Cluster, Facts
 from kura.core.days import DayRange, Month
 
-Row = dict[str, Any]
-
-PLATFORM = 1
-PATTERNS = ("openshift-%", "kube-%", "openshift", "Platform unallocated")
 LABELS = ("pod_labels", "volume_labels", "all_labels", "namespace_labels", "node_labels")
-
-
-@dataclass(kw_only=True)
-class Inputs:
-    """What costs are computed from. Rows name only what matters; labels are maps."""
-
-    model: Mapping[str, Any]
-    summary: Sequence[Row] = ()
-    cloud: Sequence[Row] = ()
-    machines: Sequence[Row] = ()
-    gpus: Sequence[Row] = ()
-    node_labels: Sequence[Row] = ()
-    namespace_labels: Sequence[Row] = ()
-    nodes: Sequence[Row] = field(default=())
-    start: date
-    end: date | None = None
-
-    @property
-    def days(self) -> DayRange:
-        return DayRange(self.start, self.end or self.start)
 
 
 def cost_rows(engine: Engine, inputs: Inputs) -> list[Row]:
     """The cost rows and the distributed rows, unrounded."""
-    facts = _facts(inputs)
-    rows, _ = costs.rows_to_write(engine, facts=facts, costs=_computed(engine, inputs, facts))
-    return [_row(row) for row in rows.to_pylist()]
+    return rows_and_lines(engine, inputs)[0]
 
 
-def explained(engine: Engine, inputs: Inputs) -> list[Row]:
-    """The lines that explain the rows."""
+def rows_and_lines(engine: Engine, inputs: Inputs) -> tuple[list[Row], list[Row]]:
+    """The cost rows, and the lines that explain them."""
     facts = _facts(inputs)
-    _, lines = costs.rows_to_write(engine, facts=facts, costs=_computed(engine, inputs, facts))
-    return [_row(row) for row in lines.to_pylist()]
+    found = costs.compute(_given(engine, inputs), days=DayRange(inputs.start, inputs.last), facts=facts)
+    rows, lines = costs.rows_to_write(engine, facts=facts, costs=found)
+    return [_row(row) for row in rows.to_pylist()], [_row(row) for row in lines.to_pylist()]
 
 
 def distribute_gpu(engine: Engine, *, gpus: Sequence[Row], idle: Sequence[Row]) -> list[Row]:
@@ -70,25 +45,28 @@ def distribute_gpu(engine: Engine, *, gpus: Sequence[Row], idle: Sequence[Row]) 
     return costs.gpus.distribute_gpu(items, given).to_pylist()
 
 
-def _computed(engine: Engine, inputs: Inputs, facts: CostFacts) -> costs.Costs:
-    return costs.compute(_given(engine, inputs), days=inputs.days, facts=facts)
-
-
 def _given(engine: Engine, inputs: Inputs) -> costs.Given:
     month = _month_of(inputs.start)
     report = engine.table(_line_items(line_items.VM_USAGE_HOURLY, inputs.machines))
     summary = engine.table(_table(inputs.summary, shapes.SUMMARY))
+    days = DayRange(inputs.start, inputs.last)
+    machine_days, machine_places = costs.seen_machines(
+        report,
+        days=days,
+        month=month,
+        pods=lambda: engine.table(_line_items(line_items.POD_LABELS_HOURLY, inputs.pods_hourly)),
+    )
     return costs.Given(
         summary=summary,
         cloud=engine.table(_table(inputs.cloud, shapes.CLOUD)),
-        machine_days=machines.machine_days(report, inputs.days),
-        machine_places=machines.machine_places(report, month),
+        machine_days=machine_days,
+        machine_places=machine_places,
         machine_summary=summary,
         gpu_daily=costs.read_gpus(
-            engine.table(_line_items(line_items.GPU_USAGE_DAILY, inputs.gpus)), engine, days=inputs.days
+            engine.table(_line_items(line_items.GPU_USAGE_DAILY, inputs.gpus)), engine, days=days
         ),
         gpu_node_hours=costs.read_gpu_nodes(
-            engine.table(_line_items(line_items.NODE_LABELS_HOURLY, inputs.node_labels)), engine, days=inputs.days
+            engine.table(_line_items(line_items.NODE_LABELS_HOURLY, inputs.node_labels)), engine, days=days
         ),
         namespace_labels_daily=engine.table(_line_items(line_items.NAMESPACE_LABELS_DAILY, inputs.namespace_labels)),
     )
@@ -119,7 +97,8 @@ def _facts(inputs: Inputs) -> CostFacts:
         ),
         enabled_keys=[],
         category_patterns=pa.Table.from_pylist(
-            [{"pattern": pattern, "cost_category_id": PLATFORM} for pattern in PATTERNS], schema=PATTERNS_SCHEMA
+            [{"pattern": pattern, "cost_category_id": category} for pattern, category in PATTERNS],
+            schema=PATTERNS_SCHEMA,
         ),
         stored_nodes=pa.Table.from_pylist(nodes, schema=NODES_SCHEMA),
         tag_mapping=MAPPING_SCHEMA.empty_table(),
@@ -173,4 +152,4 @@ def _plain(name: str, value: Any) -> Any:
     return float(value) if pa.types.is_decimal(pa.scalar(value).type) else value
 
 
-__all__ = ["Inputs", "Row", "cost_rows", "distribute_gpu", "explained"]
+__all__ = ["PLATFORM", "Inputs", "Row", "cost_rows", "distribute_gpu", "rows_and_lines"]

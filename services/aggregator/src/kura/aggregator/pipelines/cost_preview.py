@@ -121,7 +121,7 @@ def _add_month(
         return 0
     facts = with_model(stored.summary, model=model, platform_category=stored.platform_category)
     with Transaction.of_tenant(resources.database, run.schema) as tx:
-        cloud = cost_writer.read_cloud_rows(tx, cluster=facts.summary.cluster, days=run.days)
+        cloud = cost_writer.read_cloud_rows(tx, cluster=facts.summary.cluster, days=costs.cloud_days(run, facts))
     inputs = costs.Inputs(run=run, resources=resources, facts=facts)
     hands_gpus_on = model.distribution.gpu and Month.of(run.days.start) < Month.of(today)
     for days in inputs.rounds():

@@ -156,7 +156,7 @@ def replace_costs(
 ) -> tuple[int, int]:
     """Rates, markup and distribution of the range but for GPUs; how many rows were read and written."""
     cluster, model = facts.summary.cluster, facts.model
-    cloud = cost_writer.read_cloud_rows(tx, cluster=cluster, days=run.days)
+    cloud = cost_writer.read_cloud_rows(tx, cluster=cluster, days=cloud_days(run, facts))
     cost_writer.delete_costs(tx, cluster=cluster, days=run.days)
     inputs, written = Inputs(run=run, resources=resources, facts=facts), 0
     for days in inputs.rounds():
@@ -186,6 +186,11 @@ def rows_to_write(engine: Engine, *, facts: CostFacts, costs: Costs) -> tuple[Re
 
 
 # ------------------------------------------------------------------------------------------------------------ reading
+
+
+def cloud_days(run: SummaryRun, facts: CostFacts) -> DayRange:
+    """The days whose cloud rows are read: machines take labels from their last day, which may be any of the month."""
+    return run.month if facts.model.rates.families() & set(MACHINES) else run.days
 
 
 @dataclass(kw_only=True)
@@ -256,16 +261,14 @@ class Inputs:
     def _machines(
         self, engine: Engine, opened: Mapping[Kind, Relation], *, days: DayRange
     ) -> tuple[Relation, Relation]:
-        """Days and places of machines: from their report, else hours from the pods that carry their names."""
-        nowhere = engine.table(shapes.MACHINE_PLACES.empty_table())
         report = opened.get(line_items.VM_USAGE_HOURLY)
         if report is None:
-            return engine.table(shapes.MACHINE_DAYS.empty_table()), nowhere
-        places = machines.machine_places(report, self.run.month)
-        if places.count():
-            return machines.machine_days(report, days), places
-        pods = self.line_items(engine, [line_items.POD_LABELS_HOURLY])[line_items.POD_LABELS_HOURLY]
-        return machines.machine_pod_days(pods, days), nowhere
+            empty = (shapes.MACHINE_DAYS.empty_table(), shapes.MACHINE_PLACES.empty_table())
+            return engine.table(empty[0]), engine.table(empty[1])
+        kind = line_items.POD_LABELS_HOURLY
+        return seen_machines(
+            report, days=days, month=self.run.month, pods=lambda: self.line_items(engine, [kind])[kind]
+        )
 
     def _rows_of(self, day: date) -> int:
         objects = self.resources.objects
@@ -274,6 +277,16 @@ class Inputs:
             return 0
         filesystem, folder = objects.arrow_filesystem()
         return int(pq.read_metadata(f"{folder}/{key}", filesystem=filesystem).num_rows)
+
+
+def seen_machines(
+    report: Relation, *, days: DayRange, month: DayRange, pods: Callable[[], Relation]
+) -> tuple[Relation, Relation]:
+    """Days and places of machines: from their report, else hours from the pods that carry their names."""
+    places = machines.machine_places(report, month)
+    if places.count():
+        return machines.machine_days(report, days), places
+    return machines.machine_pod_days(pods(), days), report.engine.table(shapes.MACHINE_PLACES.empty_table())
 
 
 def open_summary(engine: Engine, objects: ObjectStore, source: Source, days: Iterable[date]) -> Relation:
@@ -401,7 +414,9 @@ def rate_charges(given: Given, *, base: Relation, days: DayRange, facts: CostFac
             days_in_month=days_in_month,
         )
         if label_rates:
-            found["tag_machine_charges"] = machines.tag_machine_charges(known, label_rates, days_in_month=days_in_month)
+            found["tag_machine_charges"] = machines.tag_machine_charges(
+                known, label_rates=label_rates, tag_rates=engine.table(by_label), days_in_month=days_in_month
+            )
 
     of_projects = rates.tag_table([Family.PROJECT])
     if of_projects.num_rows:
@@ -441,13 +456,13 @@ REPLACED = pa.schema([("labels", pa.string()), ("metric", pa.string()), ("cost_t
 
 def known_machines(given: Given, *, base: Relation, facts: CostFacts) -> machines.Machines:
     """The machines of some days, with the labels of their latest day in the month."""
-    engine = base.engine
     groups = machines.machine_groups(base)
     days = given.machine_places.to_arrow()["day"].to_pylist()
     if days:
-        no_cloud = engine.table(shapes.CLOUD.empty_table())
         last_days = DayRange(min(days), max(days))
-        labelled = machines.machine_groups(base_of(given.machine_summary, cloud=no_cloud, days=last_days, facts=facts))
+        labelled = machines.machine_groups(
+            base_of(given.machine_summary, cloud=given.cloud, days=last_days, facts=facts)
+        )
     else:
         labelled = groups
     return machines.Machines(

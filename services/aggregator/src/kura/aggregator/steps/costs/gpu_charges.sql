@@ -115,7 +115,7 @@ charged AS (
         gpu_model_name,
         idle_hours / 24 / max_slices / $days_in_month AS quantity
     FROM idle
-    WHERE idle_hours > 0
+    WHERE idle_hours > 0 AND max_slices > 0
 )
 
 SELECT

@@ -9,6 +9,12 @@ WITH cores AS (
         places.resource_id,
         labels.pod_labels,
         labels.all_labels,
+        max(groups.node_capacity_cpu_cores) AS node_capacity_cpu_cores,
+        max(groups.node_capacity_cpu_core_hours) AS node_capacity_cpu_core_hours,
+        max(groups.node_capacity_memory_gigabytes) AS node_capacity_memory_gigabytes,
+        max(groups.node_capacity_memory_gigabyte_hours) AS node_capacity_memory_gigabyte_hours,
+        max(groups.cluster_capacity_cpu_core_hours) AS cluster_capacity_cpu_core_hours,
+        max(groups.cluster_capacity_memory_gigabyte_hours) AS cluster_capacity_memory_gigabyte_hours,
         max(days.cores) AS cores,
         max(days.hours) AS hours
     FROM machine_groups AS groups

@@ -23,8 +23,8 @@ def machine_days(vm_usage_hourly: Relation, days: DayRange) -> Relation:
     """Uptime and cores of every machine and day, from the report of machines.
 
     In      hourly rows; vm_uptime_total_seconds [s], vm_cpu_request_cores [cores]
-    Out     usage_start, vm_name, hours [h], cores [cores]
-    Rule    sum of uptimes, largest number of cores; machines are told apart by name
+    Out     usage_start, vm_name, hours [h], longest_hours [h], cores [cores]
+    Rule    sum and largest of uptimes, largest number of cores; machines are told apart by name
     Errors  none
     Source  cost-models §6.3, §7.6; example 10
     """
@@ -37,7 +37,7 @@ def machine_pod_days(pod_usage_hourly: Relation, days: DayRange) -> Relation:
     """Uptime of every machine and day, where there is no report of machines.
 
     In      hourly rows of pods with their labels as they were sent
-    Out     usage_start, vm_name, hours [h], cores (null)
+    Out     usage_start, vm_name, hours [h], longest_hours and cores (null)
     Rule    each row that carries the machine's name is an hour
     Errors  InvalidData when a label text is not JSON
     Source  cost-models §7.6
@@ -111,12 +111,16 @@ def machine_charges(
     )
 
 
-def tag_machine_charges(machines: Machines, label_rates: Relation, *, days_in_month: int) -> Relation:
+def tag_machine_charges(
+    machines: Machines, *, label_rates: Relation, tag_rates: Relation, days_in_month: int
+) -> Relation:
     """The same by tag.
 
-    In      groups, days, places; label rates
+    In      groups, days, places; label rates; tag rates
     Out     charges on CPU, with the labels of the pod
-    Rule    as without tag; an unlisted value has the default's rate, without one it costs nothing
+    Rule    as without tag, but an hour of cores is charged for the longest interval of the day only; an unlisted value
+            has the default's rate, without one it costs nothing; for months a key among all labels is enough for the
+            default
     Errors  none
     Source  cost-models §7.5
     """
@@ -127,4 +131,5 @@ def tag_machine_charges(machines: Machines, label_rates: Relation, *, days_in_mo
         machine_days=machines.days,
         machine_places=machines.places,
         label_rates=label_rates,
+        tag_rates=tag_rates,
     )

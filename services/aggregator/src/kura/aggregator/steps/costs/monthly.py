@@ -26,7 +26,8 @@ def node_charges(
     In      groups; metric, monthly_cost_type, cost_type, rate [currency per month]; labels, metric, cost_type whose
             tag rate takes the place of this one
     Out     charges; quantity [node-, core- or cluster-months]
-    Rule    the group's part of the capacity, for one day of the month; goes to CPU or memory by `weight`
+    Rule    the group's part of the capacity, for one day of the month; goes to CPU or memory by `weight`; no tag rate
+            takes the place of a cluster month
     Errors  none; no capacity gives a null quantity
     Source  cost-models §6.1, §7; examples 2, 3, 5, 9
     """

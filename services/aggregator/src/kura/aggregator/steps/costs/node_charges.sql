@@ -30,5 +30,6 @@ LEFT JOIN replaced
     ON
         replaced.labels = node_groups.pod_labels
         AND replaced.metric = rates.metric
+        AND replaced.metric <> 'cluster_cost_per_month'
         AND replaced.cost_type = rates.cost_type
 WHERE replaced.labels IS NULL

@@ -62,7 +62,7 @@ charged AS (
     FROM labelled
     INNER JOIN rates ON rates.labels = labelled.labels
     LEFT JOIN places ON places.usage_start = labelled.usage_start AND places.namespace = labelled.namespace
-    WHERE rates.rate <> 0
+    WHERE rates.rate IS NOT NULL
 )
 
 SELECT
@@ -84,3 +84,4 @@ SELECT
     1 / greatest(nodes, 1) / $days_in_month AS quantity,
     'cpu' AS target
 FROM charged
+WHERE rate <> 0

@@ -28,7 +28,20 @@ WITH cost_rows AS (
         + coalesce(cost_model_volume_cost, 0) AS cost
     FROM usage_rows
     UNION ALL BY NAME
-    SELECT usage_start, node, namespace, cost_category_id, data_source, quantity * unit_rate AS cost
+    SELECT
+        usage_start,
+        node,
+        namespace,
+        cost_category_id,
+        data_source,
+        resource_id,
+        node_capacity_cpu_cores,
+        node_capacity_cpu_core_hours,
+        node_capacity_memory_gigabytes,
+        node_capacity_memory_gigabyte_hours,
+        cluster_capacity_cpu_core_hours,
+        cluster_capacity_memory_gigabyte_hours,
+        quantity * unit_rate AS cost
     FROM charges
     WHERE target <> 'gpu'
 )

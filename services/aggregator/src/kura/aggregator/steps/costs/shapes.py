@@ -106,7 +106,9 @@ DISTRIBUTED = pa.schema(
     ]
 )
 
-MACHINE_DAYS = pa.schema([("usage_start", pa.date32()), ("vm_name", TEXT), ("hours", NUMBER), ("cores", NUMBER)])
+MACHINE_DAYS = pa.schema(
+    [("usage_start", pa.date32()), ("vm_name", TEXT), *((name, NUMBER) for name in ("hours", "longest_hours", "cores"))]
+)
 MACHINE_PLACES = pa.schema([("vm_name", TEXT), ("node", TEXT), ("resource_id", TEXT), ("day", pa.date32())])
 
 UNALLOCATED_GPUS = pa.schema([("usage_start", pa.date32()), ("node", TEXT), ("gpu_model_name", TEXT), ("cost", NUMBER)])
