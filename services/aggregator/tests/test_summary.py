@@ -722,6 +722,12 @@ def test_the_summary_parquet_holds_every_row_unrounded(cluster: Cluster):
 
     assert table.num_rows == len(cluster.summary(f"usage_start = '{DAY}'"))
     assert table.schema.field("pod_usage_cpu_core_hours").type == pa.float64()
+    assert {(row["cluster_id"], row["cluster_alias"], row["source_uuid"]) for row in table.to_pylist()} == {
+        ("cluster-1", "Cluster 1", str(cluster.provider_uuid))
+    }
+    assert {(row["usage_end"], row["report_period_id"]) for row in table.to_pylist()} == {
+        (DAY, cluster.report_period_id)
+    }
     storage = [row for row in table.to_pylist() if row["data_source"] == "Storage"]
     assert [row["csi_volume_handle"] for row in storage] == ["vol-data"]
 

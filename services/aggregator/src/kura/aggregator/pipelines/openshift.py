@@ -29,7 +29,7 @@ from kura.aggregator.steps import (
     summary,
     tags,
 )
-from kura.aggregator.store import Facts, read_facts, read_visible
+from kura.aggregator.store import Cluster, Facts, read_facts, read_visible
 from kura.aggregator.summary_parquet import SummaryObjects
 from kura.aggregator.transaction import Transaction
 from kura.core.days import DayRange, Month
@@ -132,7 +132,7 @@ def summarise_openshift(
                 else:
                     writer.fill_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days)
                 write_tables(tx, engine, run=run, resources=resources, facts=facts, results=results)
-                objects.add(results.summary_rows.to_reader())
+                objects.add(summary_to_store(engine, results.summary_rows, facts.cluster).to_reader())
                 step_ended("write_tables", rows_read, written)
 
                 assert_held(tx, run.fence)
@@ -144,6 +144,19 @@ def summarise_openshift(
         assert_held(tx, run.fence)
     step_ended("fold_month", rows_read, written)
     return Outcome(rows_read=rows_read, rows_written=written)
+
+
+def summary_to_store(engine: Engine, summary_rows: Relation, cluster: Cluster) -> Relation:
+    """The rows that the cloud pipelines read (ocp-pipeline §9.3)."""
+    constants = pa.table(
+        {
+            "report_period_id": pa.array([cluster.report_period_id], pa.int32()),
+            "cluster_id": pa.array([cluster.cluster_id], pa.string()),
+            "cluster_alias": pa.array([cluster.cluster_alias], pa.string()),
+            "source_uuid": pa.array([str(cluster.provider_uuid)], pa.string()),
+        }
+    )
+    return summary.stored_summary(summary_rows, engine.table(constants))
 
 
 def assert_held(tx: Transaction, fence: Fence | None) -> None:

@@ -20,3 +20,15 @@ def summary_rows(*, pod_rows: Relation, unallocated_rows: Relation, storage_rows
         unallocated_rows=unallocated_rows,
         storage_rows=storage_rows,
     )
+
+
+def stored_summary(summary_rows: Relation, constants: Relation) -> Relation:
+    """The rows of the daily summary as they are kept in Parquet.
+
+    In      all rows of the daily summary; one row: report_period_id, cluster_id, cluster_alias, source_uuid (text)
+    Out     the same rows, each with its `usage_end` and the constants of the run
+    Rule    whoever reads the Parquet of several clusters can tell them apart
+    Errors  none
+    Source  ocp-pipeline §9.3
+    """
+    return summary_rows.engine.view(statement("stored_summary"), summary=summary_rows, constants=constants)
