@@ -161,6 +161,53 @@ async def test_a_client_that_goes_away_leaves_nothing(address: str, stored: Stor
     await until_empty(stored, tmp_path)
 
 
+HONEST = form_begin() + b"the archive" + FORM_END
+LIES: dict[str, tuple[bytes, bytes, set[int]]] = {
+    "length too small": (head(len(HONEST) - 10), HONEST, {400}),
+    "length too small by a whole request": (head(len(HONEST)), HONEST + head(len(HONEST)) + HONEST, {202}),
+    "length no number": (head(0, **{"content-length": "ten"}), HONEST, {400}),
+    "length negative": (head(None).replace(b"transfer-encoding: chunked", b"content-length: -5"), HONEST, {400}),
+    "two lengths": (head(len(HONEST), **{"Content-Length": "5"}), HONEST, {400}),
+    "length and chunks": (head(len(HONEST), **{"transfer-encoding": "chunked"}), HONEST, {400}),
+    "chunk size no number": (head(None), b"zz\r\n" + HONEST + b"\r\n0\r\n\r\n", {400}),
+    "chunk size of 20 digits": (head(None), b"f" * 20 + b"\r\n" + HONEST, {400, 413}),
+    "boundary of another form": (
+        head(len(HONEST)).replace(b"boundary=b", b"boundary=other"), HONEST, {400},
+    ),
+    "no boundary": (head(len(HONEST)).replace(b"; boundary=b", b""), HONEST, {400}),
+    "boundary of 10 kB": (head(len(HONEST)).replace(b"boundary=b", b"boundary=" + b"x" * 10_000), HONEST, {400}),
+    "header of 100 kB": (head(len(HONEST), **{"x-long": "x" * 100_000}), HONEST, {400, 431}),
+    "1,000 headers": (head(len(HONEST), **{f"x-{n}": "y" * 80 for n in range(1000)}), HONEST, {400, 431}),
+    "line break in a header": (head(len(HONEST), **{"x-one": "a\r\n\x00b: c"}), HONEST, {400}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LIES)
+async def test_what_lies_about_itself_is_refused_and_its_neighbour_is_taken(
+    address: str, stored: Stored, tmp_path: Path, case: str
+) -> None:  # S36, S39
+    before, body, statuses = LIES[case]
+    async with connected(address) as client:
+        with contextlib.suppress(ConnectionError):
+            await client.send(before + body)
+        assert await client.status() in statuses
+
+    accepted = 1 if 202 in statuses else 0
+    if not accepted:
+        await until_empty(stored, tmp_path)
+    async with httpx.AsyncClient(base_url=address, headers=identity_header()) as http:
+        assert (await http.post(UPLOAD_PATH, files=payload())).status_code == 202
+    assert {upload["size"] for upload in stored.uploads()} <= {len(b"the archive"), len(b"archive")}
+
+
+async def test_a_body_shorter_than_its_length_is_never_an_upload(address: str, stored: Stored, tmp_path: Path) -> None:
+    async with connected(address) as client:
+        await client.send(head(len(HONEST) + 10) + HONEST)
+        client.writer.write_eof()
+        assert (await client.answer())[:12] in (b"", b"HTTP/1.1 400", b"HTTP/1.1 499")
+    await until_empty(stored, tmp_path)
+
+
 class TestSlowClients:
     @pytest.fixture
     def upload_settings(self) -> UploadSettings:
