@@ -262,6 +262,13 @@ class TestRules:
         )
         connection.execute(
             text(
+                "insert into rates_to_usage (usage_start, usage_end, report_period_id, source_uuid)"
+                f" values ('2025-01-10', '2025-01-10', :p, '{provider}')"
+            ),
+            {"p": period},
+        )
+        connection.execute(
+            text(
                 "insert into reporting_ocp_pod_summary_p (usage_start, usage_end, cluster_id, source_uuid)"
                 f" values ('2025-01-10', '2025-01-10', 'c', '{provider}')"
             )
@@ -269,7 +276,7 @@ class TestRules:
 
         connection.execute(text("delete from reporting_tenant_api_provider"))
 
-        for table in ("reporting_ocpusagereportperiod", daily, "reporting_ocp_pod_summary_p"):
+        for table in ("reporting_ocpusagereportperiod", daily, "rates_to_usage", "reporting_ocp_pod_summary_p"):
             assert connection.scalar(text(f"select count(*) from {table}")) == 0
 
     def test_a_late_row_of_a_removed_source_is_refused(self, connection: Connection) -> None:

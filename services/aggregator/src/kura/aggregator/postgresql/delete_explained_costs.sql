@@ -1,3 +1,6 @@
 -- $1 report period, $2 first day, $3 last day
 DELETE FROM rates_to_usage
-WHERE report_period_id = $1 AND usage_start BETWEEN $2 AND $3 AND cost_model_rate_type <> 'gpu_distributed'
+WHERE
+    source_uuid = (SELECT provider_id FROM reporting_ocpusagereportperiod WHERE id = $1)
+    AND usage_start BETWEEN $2 AND $3
+    AND cost_model_rate_type <> 'gpu_distributed'

@@ -1,0 +1,34 @@
+-- What only costs time when rows are written: checked keys of rows that are written by the hundred thousand and removed
+-- with their source or month, and indexes that no question uses or that begin like another one.
+ALTER TABLE reporting_ocpusagelineitem_daily_summary
+    DROP CONSTRAINT reporting_ocpusagelineitem_daily_summary_report_period_id_fk;
+ALTER TABLE rates_to_usage
+    DROP CONSTRAINT rates_to_usage_report_period_id_fk,
+    DROP CONSTRAINT rates_to_usage_source_uuid_fk,
+    DROP CONSTRAINT rates_to_usage_cost_category_id_fk;
+CREATE TRIGGER report_period_removed
+AFTER DELETE ON reporting_ocpusagereportperiod
+FOR EACH ROW EXECUTE FUNCTION public.kura_remove_rows_of_period();
+
+DROP INDEX rates_to_usage_cost_model_id_ix;
+DROP INDEX rates_to_usage_custom_name_ix;
+DROP INDEX rates_to_usage_rate_id_ix;
+DROP INDEX rates_to_usage_report_period_id_ix;
+DROP INDEX reporting_ocpusagepodlabel_summary_key_ix;
+DROP INDEX reporting_ocpstoragevolumelabel_summary_key_ix;
+DROP INDEX reporting_ocptags_values_key_ix;
+DROP INDEX reporting_ocp_cost_breakdown_p_usage_start_ix;
+DROP INDEX reporting_ocp_cost_summary_by_node_p_usage_start_ix;
+DROP INDEX reporting_ocp_cost_summary_by_project_p_usage_start_ix;
+DROP INDEX reporting_ocp_cost_summary_p_usage_start_ix;
+DROP INDEX reporting_ocp_gpu_summary_p_usage_start_ix;
+DROP INDEX reporting_ocp_network_summary_by_node_p_usage_start_ix;
+DROP INDEX reporting_ocp_network_summary_by_project_p_usage_start_ix;
+DROP INDEX reporting_ocp_network_summary_p_usage_start_ix;
+DROP INDEX reporting_ocp_pod_summary_by_node_p_usage_start_ix;
+DROP INDEX reporting_ocp_pod_summary_by_project_p_usage_start_ix;
+DROP INDEX reporting_ocp_pod_summary_p_usage_start_ix;
+DROP INDEX reporting_ocp_vm_summary_p_usage_start_ix;
+DROP INDEX reporting_ocp_volume_summary_by_project_p_usage_start_ix;
+DROP INDEX reporting_ocp_volume_summary_p_usage_start_ix;
+DROP INDEX reporting_ocp_month_summary_p_usage_start_ix;
