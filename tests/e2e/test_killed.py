@@ -108,7 +108,7 @@ def test_separate_services_end_with_the_tables_of_one_process_whichever_is_kille
     chance = random.Random(5)
     victims = [*SERVICES, "database", "broker", "keeper"]
     chance.shuffle(victims)
-    with running_kura(split=True) as kura:
+    with running_kura(split=True, environ={"KURA_WORKER_LEASE_SECONDS": "6"}) as kura:
         schema = register(kura)
         request_ids = []
         for payload in payloads:

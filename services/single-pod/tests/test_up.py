@@ -113,6 +113,11 @@ def test_an_orderly_stop_ends_with_success_and_leaves_nothing_running(place: Pat
 def test_a_killed_one_starts_again_on_the_same_data(everything: bool):
     with running_kura() as running:
         running.add_cluster("cluster-1", name="survivor")
+        running.query(
+            "insert into public.task (type, payload, queue, queue_class, priority, state, attempt, lease_owner,"
+            " lease_token, lease_expires_at) values ('EnsurePartitions', '{}', 'default', 'default', 9, 'running', 1,"
+            " 'killed', 1, now() + interval '1 hour')"
+        )
         if everything:
             running.kill_everything()
         else:
@@ -123,6 +128,10 @@ def test_a_killed_one_starts_again_on_the_same_data(everything: bool):
 
         listed = kura("source", "list", "--json", data_dir=running.data_dir)
         assert [source["name"] for source in json.loads(listed.stdout)] == ["survivor"]
+        deadline = time.monotonic() + 15
+        while running.query("select from public.task where lease_owner = 'killed'"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 @pytest.mark.rabbitmq

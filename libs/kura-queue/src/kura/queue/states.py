@@ -328,6 +328,11 @@ def requeue_expired(connection: Connection, *, limit: int = 100) -> Expired:
 # -------------------------------------------------------------------------------------------------- by administrators
 
 
+def expire_all(connection: Connection) -> None:
+    """Let every running task be queued again at once: for an installation whose workers are known to be gone."""
+    connection.execute(update(TASK).where(TASK.c.state == "running").values(lease_expires_at=now()))
+
+
 def retry(connection: Connection, task_id: uuid.UUID) -> bool:
     """Queue a dead or cancelled task again with all its attempts; False if it is neither."""
     row = connection.execute(

@@ -128,10 +128,25 @@ def database(options: UpOptions) -> Iterator[RunDatabase]:
 
     with EmbeddedPostgres(options.data_dir / "postgres") as postgres:
         migrate(postgres.owner_url)
+        forget_the_dead(postgres.owner_url)
         yield RunDatabase(
             urls=DatabaseUrls(owner=postgres.owner_url, writer=postgres.writer_url, reader=postgres.reader_url),
             keeper=Keeper("postgresql", is_well=lambda: postgres.is_running, restart=restart),
         )
+
+
+def forget_the_dead(owner_url: str) -> None:
+    """Take up at once what a killed run was working on, instead of when its leases end.
+
+    A private database has no users but the processes of this data directory, and they ended with the one that held it.
+    """
+    from kura.queue import states
+    from kura.store import leases
+    from kura.store.database import Database
+
+    with Database(owner_url) as owner, owner.begin() as connection:
+        states.expire_all(connection)
+        leases.expire_all(connection)
 
 
 def announce(endpoints: Endpoints, data_dir: Path, *, seconds: float) -> None:
