@@ -1,91 +1,63 @@
 """Why something costs what it costs: the lines whose sum is the number that the costs report shows.
 
-Lines of rates and of distribution come from `rates_to_usage`, which the engine writes with the cost rows they explain;
-raw cost and markup come from the rows of the cloud bill themselves. Parameters, conditions and access are those of the
-costs report.
+Lines of rates and of distribution come from `rates_to_usage`, which the engine writes with the cost rows they explain,
+or from those rows themselves, where labels and volumes are asked for; raw cost and markup come from the rows of the
+cloud bill. Parameters, conditions and access are those of the costs report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
-from uuid import UUID
 
-from sqlalchemy import Connection, Select, Table, Text, and_, func, literal, or_, select
+from sqlalchemy import Connection, Text, and_, func, literal, or_, select
 
 from kura.api_reads.access import Limits
-from kura.api_reads.reports.catalogue import COSTS_BY_PROJECT, DAILY, DISTRIBUTED, KEYS, Report
-from kura.api_reads.reports.conditions import row_conditions, tenant_table
-from kura.api_reads.reports.measures import Money, Sum
-from kura.api_reads.reports.parameters import Parameters, tag_keys_named
+from kura.api_reads.explained import (
+    DISTRIBUTED_MEASURES,
+    OF_THE_BILL,
+    POOLS,
+    USAGE_MEASURES,
+    Line,
+    as_float,
+    conditions_of,
+    fetched,
+    groups_of,
+    keys_of,
+    price_lists_of,
+    rate_details,
+)
+from kura.api_reads.explained_rows import lines_of_rows, needs_rows
+from kura.api_reads.reports.catalogue import COSTS_BY_PROJECT, DAILY, DISTRIBUTED, Report
+from kura.api_reads.reports.conditions import tenant_table
+from kura.api_reads.reports.parameters import Parameters
 from kura.api_reads.reports.plan import Plan, totals_of
-from kura.api_reads.reports.query import Column, bucket_of
+from kura.api_reads.reports.query import Column, with_categories
 from kura.api_reads.reports.query_string import QueryString
 from kura.api_reads.reports.reporting import Rules, planned
 from kura.api_reads.reports.rows import Row, read_rows
-from kura.core.cost_metrics import INFRASTRUCTURE, SUPPLEMENTARY
-from kura.core.errors import BadRequest, ParameterErrors
+from kura.core.cost_metrics import INFRASTRUCTURE
+from kura.core.errors import ParameterErrors
 from kura.store.cost_models import labelled_metric
-from kura.store.tables.tenant import PRICE_LIST, RATES_TO_USAGE
+from kura.store.tables.tenant import RATES_TO_USAGE
 
 EXPLAINED: Final[Report] = replace(
     COSTS_BY_PROJECT,
     path="explain/openshift/costs",
-    keeps_tags=False,
-    group_by=frozenset({"cluster", "project", "node"}),
-    filters=frozenset({"cluster", "project", "node", "category", "infrastructures"}),
-    excludes=frozenset({"cluster", "project", "node", "category", "infrastructures"}),
     order_by=MappingProxyType({}),
     grouped_orders=frozenset(),
     deltas=MappingProxyType({}),
     cost_groups=False,
 )
-"""The costs report as far as lines can tell: their labels and volumes are not kept."""
+"""The costs report without its orders and comparisons."""
 
-MOST_LINES: Final = 100_000
 ZERO: Final = Decimal(0)
 
-DISTRIBUTED_MEASURES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        formula.rate_type: name
-        for name, formula in DISTRIBUTED.items()
-        if isinstance(formula, Sum) and formula.rate_type is not None
-    }
-)
-"""Rate type of a distributed row → where the report shows its sum."""
-OF_THE_BILL: Final = frozenset(
-    formula.rate_type for formula in DISTRIBUTED.values() if isinstance(formula, Sum) and formula.money is Money.BILL
-)
-"""Rate types whose amounts stay in the currency of the bill."""
-POOLS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "platform_distributed": "Platform projects",
-        "worker_distributed": "Worker unallocated",
-        "unattributed_storage": "Storage unattributed",
-        "unattributed_network": "Network unattributed",
-        "gpu_distributed": "GPU unallocated",
-    }
-)
-USAGE_MEASURES: Final[Mapping[str, str]] = MappingProxyType({INFRASTRUCTURE: "infra_usage", SUPPLEMENTARY: "sup_usage"})
 KINDS: Final = ("raw", "markup", "rate", "distributed", "offset")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One part of a cost, in the requested currency."""
-
-    bucket: date
-    groups: tuple[str, ...]
-    kind: str
-    measure: str
-    """The member of the report that the line is part of."""
-    cost: Decimal
-    factor: Decimal
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,22 +69,16 @@ class Explained:
     reported: Row
 
 
-class TooManyLines(BadRequest):
-    """There are too many lines; ask for fewer projects, nodes or days."""
-
-    code = "too_many_lines"
-
-
 def explain(connection: Connection, *, query: QueryString, limits: Limits, rules: Rules, today: date) -> Explained:
     """All lines of a request. ParameterErrors, Forbidden, TooManyLines."""
-    if tag_keys_named(query):
-        raise ParameterErrors({"tag": ["Lines do not keep labels: ask without tags."]})
     parameters, plan = planned(connection, report=EXPLAINED, query=query, limits=limits, rules=rules, today=today)
-    lines = [
-        *_rate_lines(connection, plan),
-        *_distributed_lines(connection, plan),
-        *_bill_lines(connection, plan),
-    ]
+    if plan.ranking is not None:
+        raise ParameterErrors({"filter": {"limit": ["Lines are not ranked; limit and offset page them."]}})
+    if needs_rows(plan):
+        lines = lines_of_rows(connection, plan)
+    else:
+        lines = [*_rate_lines(connection, plan), *_distributed_lines(connection, plan)]
+    lines += _bill_lines(connection, plan)
     lines.sort(key=lambda line: (line.bucket, line.groups, KINDS.index(line.kind), line.measure, -line.cost))
     return Explained(
         parameters=parameters,
@@ -145,7 +111,7 @@ def _rate_lines(connection: Connection, plan: Plan) -> list[Line]:
     """What each rate made of each quantity, summed over the rows of a bucket and group."""
     used = RATES_TO_USAGE.c
     keys = {
-        **_keys(plan, RATES_TO_USAGE),
+        **keys_of(plan, RATES_TO_USAGE),
         "source_uuid": used.source_uuid,
         "cost_model_rate_type": used.cost_model_rate_type,
         "monthly_cost_type": used.monthly_cost_type,
@@ -163,11 +129,12 @@ def _rate_lines(connection: Connection, plan: Plan) -> list[Line]:
             func.sum(used.quantity).label("quantity"),
             func.sum(used.calculated_cost).label("cost"),
         )
-        .where(*_conditions(plan, RATES_TO_USAGE), used.calculated_cost.is_not(None))
+        .select_from(with_categories(plan, RATES_TO_USAGE))
+        .where(*conditions_of(plan, RATES_TO_USAGE), used.calculated_cost.is_not(None))
         .group_by(*keys.values())
     )
-    rows = _fetched(connection, statement)
-    price_lists = _price_lists(connection, {row["price_list_id"] for row in rows if row["price_list_id"] is not None})
+    rows = fetched(connection, statement)
+    price_lists = price_lists_of(connection, {row["price_list_id"] for row in rows if row["price_list_id"] is not None})
     lines = []
     for row in rows:
         factor = plan.rates.by_source.get(str(row["source_uuid"]), Decimal(1))
@@ -177,20 +144,19 @@ def _rate_lines(connection: Connection, plan: Plan) -> list[Line]:
         details = {
             "metric": metric,
             "cost_type": row["cost_model_rate_type"],
-            "usage": {"value": _float(row["quantity"]), "units": metric.get("label_measurement_unit")},
-            "rate": {
-                "value": _float(row["unit_rate"]),
-                "units": price_list["currency"] if price_list is not None else None,
-                "rate_id": _text(row["rate_id"]),
-                "custom_name": row["custom_name"],
-                "tag": tag,
-                "price_list": price_list,
-            },
+            "usage": {"value": as_float(row["quantity"]), "units": metric.get("label_measurement_unit")},
+            "rate": rate_details(
+                unit_rate=row["unit_rate"],
+                rate_id=row["rate_id"],
+                custom_name=row["custom_name"],
+                tag=tag,
+                price_list=price_list,
+            ),
         }
         lines.append(
             Line(
                 bucket=row["bucket"],
-                groups=_groups(row, plan),
+                groups=groups_of(row, plan),
                 kind="rate",
                 measure=USAGE_MEASURES[row["cost_model_rate_type"]],
                 cost=row["cost"] * factor,
@@ -199,26 +165,6 @@ def _rate_lines(connection: Connection, plan: Plan) -> list[Line]:
             )
         )
     return lines
-
-
-def _price_lists(connection: Connection, keys: set[UUID]) -> dict[UUID, dict[str, Any]]:
-    """Name, currency and validity of the lists that still exist."""
-    lists = PRICE_LIST.c
-    rows = connection.execute(
-        select(lists.uuid, lists.name, lists.currency, lists.effective_start_date, lists.effective_end_date).where(
-            lists.uuid.in_(keys)
-        )
-    )
-    return {
-        row.uuid: {
-            "uuid": str(row.uuid),
-            "name": row.name,
-            "currency": row.currency,
-            "effective_start_date": row.effective_start_date.isoformat(),
-            "effective_end_date": row.effective_end_date.isoformat(),
-        }
-        for row in rows
-    }
 
 
 # -------------------------------------------------------------------------------------------------------- distribution
@@ -233,7 +179,7 @@ def _distributed_lines(connection: Connection, plan: Plan) -> list[Line]:
     used = RATES_TO_USAGE.c
     is_offset = used.distributed_cost < 0
     keys = {
-        **_keys(plan, RATES_TO_USAGE),
+        **keys_of(plan, RATES_TO_USAGE),
         "source_uuid": used.source_uuid,
         "rate_type": used.cost_model_rate_type,
         "is_offset": is_offset,
@@ -246,7 +192,8 @@ def _distributed_lines(connection: Connection, plan: Plan) -> list[Line]:
             used.pool_cost,
             used.distributed_cost,
         )
-        .where(*_conditions(plan, RATES_TO_USAGE), used.distributed_cost.is_not(None))
+        .select_from(with_categories(plan, RATES_TO_USAGE))
+        .where(*conditions_of(plan, RATES_TO_USAGE), used.distributed_cost.is_not(None))
         .subquery("rows")
     )
     by_pool = (
@@ -261,7 +208,7 @@ def _distributed_lines(connection: Connection, plan: Plan) -> list[Line]:
     ).group_by(*(by_pool.c[name] for name in keys))
     shows_pools = not plan.limits.keys & {"project", "node"}
     lines = []
-    for row in _fetched(connection, statement):
+    for row in fetched(connection, statement):
         kind = row["rate_type"]
         if kind in OF_THE_BILL:
             factor = plan.rates.by_bill_currency.get(row["currency"] or "", Decimal(1))
@@ -275,7 +222,7 @@ def _distributed_lines(connection: Connection, plan: Plan) -> list[Line]:
         lines.append(
             Line(
                 bucket=row["bucket"],
-                groups=_groups(row, plan),
+                groups=groups_of(row, plan),
                 kind="offset" if row["is_offset"] else "distributed",
                 measure=DISTRIBUTED_MEASURES[kind],
                 cost=row["cost"] * factor,
@@ -314,7 +261,7 @@ def _bill_currency(plan: Plan) -> Column:
 def _bill_lines(connection: Connection, plan: Plan) -> list[Line]:
     """Raw cost from the cloud bill and the markup on it."""
     daily = tenant_table(DAILY)
-    keys = {**_keys(plan, daily), "source_uuid": daily.c.source_uuid, "currency": daily.c.raw_currency}
+    keys = {**keys_of(plan, daily), "source_uuid": daily.c.source_uuid, "currency": daily.c.raw_currency}
     raw, markup = daily.c.infrastructure_raw_cost, daily.c.infrastructure_markup_cost
     statement = (
         select(
@@ -322,11 +269,12 @@ def _bill_lines(connection: Connection, plan: Plan) -> list[Line]:
             func.coalesce(func.sum(raw), 0).label("raw"),
             func.coalesce(func.sum(markup), 0).label("markup"),
         )
-        .where(*_conditions(plan, daily), or_(raw != 0, markup != 0))
+        .select_from(with_categories(plan, daily))
+        .where(*conditions_of(plan, daily), or_(raw != 0, markup != 0))
         .group_by(*keys.values())
     )
     lines = []
-    for row in _fetched(connection, statement):
+    for row in fetched(connection, statement):
         factor = plan.rates.by_bill_currency.get(row["currency"] or "", Decimal(1))
         base: dict[str, Any] = {"cost_type": INFRASTRUCTURE}
         amounts = {
@@ -339,7 +287,7 @@ def _bill_lines(connection: Connection, plan: Plan) -> list[Line]:
         lines += [
             Line(
                 bucket=row["bucket"],
-                groups=_groups(row, plan),
+                groups=groups_of(row, plan),
                 kind=kind,
                 measure=f"infra_{kind}",
                 cost=cost * factor,
@@ -350,34 +298,3 @@ def _bill_lines(connection: Connection, plan: Plan) -> list[Line]:
             if cost
         ]
     return lines
-
-
-# -------------------------------------------------------------------------------------------------------------- shared
-
-
-def _keys(plan: Plan, table: Table) -> dict[str, Column]:
-    shown = {f"g{place}": func.coalesce(table.c[KEYS[key].shown[0]], "") for place, key in enumerate(plan.groups)}
-    return {"bucket": bucket_of(plan, table), **shown}
-
-
-def _groups(row: Mapping[str, Any], plan: Plan) -> tuple[str, ...]:
-    return tuple(row[f"g{place}"] for place in range(len(plan.groups)))
-
-
-def _conditions(plan: Plan, table: Table) -> list[Column]:
-    return row_conditions(plan, table, start=plan.scope.start, end=plan.scope.end)
-
-
-def _fetched(connection: Connection, statement: Select[Any]) -> list[Mapping[str, Any]]:
-    rows = connection.execute(statement.limit(MOST_LINES + 1)).mappings().all()
-    if len(rows) > MOST_LINES:
-        raise TooManyLines
-    return [dict(row) for row in rows]
-
-
-def _float(value: Decimal | None) -> float | None:
-    return None if value is None else float(value)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)

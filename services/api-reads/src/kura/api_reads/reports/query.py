@@ -73,7 +73,7 @@ def bucket_of(plan: Plan, table: Table) -> Column:
     return sql_cast(func.date_trunc("month", day), Date) if plan.scope.monthly else day
 
 
-def _group_column(key: str, plan: Plan, table: Table) -> Column:
+def group_column(key: str, plan: Plan, table: Table) -> Column:
     """The text a row is grouped under; rows without one are grouped under ''."""
     if key.startswith(TAG):
         return func.coalesce(table.c[plan.report.tag_column][key.removeprefix(TAG)].astext, "")
@@ -132,7 +132,7 @@ def _lines(
                 *(column.label(name) for name, column in keys.items()),
                 *(table.c[name].label(f"v_{name}") for name in amounts),
             )
-            .select_from(_with_categories(plan, table))
+            .select_from(with_categories(plan, table))
             .where(*conditions)
         )
     return (union_all(*selects) if len(selects) > 1 else selects[0]).subquery("lines"), list(keys)
@@ -174,15 +174,15 @@ def _cells(
 
 def _cell_keys(plan: Plan, table: Table, names: Sequence[str], *, by_bucket: bool, by_row: bool) -> dict[str, Column]:
     keys: dict[str, Column] = {"bucket": bucket_of(plan, table)} if by_bucket else {}
-    keys |= {f"g{place}": _group_column(key, plan, table) for place, key in enumerate(plan.groups)}
+    keys |= {f"g{place}": group_column(key, plan, table) for place, key in enumerate(plan.groups)}
     if by_row:
-        keys |= {f"s_{key}": _group_column(key, plan, table) for key in plan.split_by if key not in plan.groups}
+        keys |= {f"s_{key}": group_column(key, plan, table) for key in plan.split_by if key not in plan.groups}
         if plan.report.cost_groups:
             keys["cost_group"] = COST_CATEGORY.c.name
     return keys | {name: table.c[name] for name in names}
 
 
-def _with_categories(plan: Plan, table: Table) -> Any:
+def with_categories(plan: Plan, table: Table) -> Any:
     if not plan.categories and not plan.report.cost_groups:
         return table
     return table.outerjoin(COST_CATEGORY, COST_CATEGORY.c.id == table.c.cost_category_id)

@@ -8,13 +8,14 @@ from sqlalchemy import Connection
 
 from kura.api_reads.access import openshift_limits
 from kura.api_reads.endpoints import Described, Endpoint, Freshness, Question
-from kura.api_reads.explain import EXPLAINED, Explained, Line, explain, total_of
+from kura.api_reads.explain import EXPLAINED, Explained, explain, total_of
+from kura.api_reads.explained import Line
 from kura.api_reads.links import links_between
 from kura.api_reads.reports.answer import Json, amount, cost_members
 from kura.api_reads.reports.parameters import Parameters
 from kura.api_reads.routes.reports import described, permit_openshift
 
-LEFT_OUT = ("order_by", "category", "delta")
+LEFT_OUT = ("order_by", "delta")
 
 
 def explain_endpoints() -> list[Endpoint]:
