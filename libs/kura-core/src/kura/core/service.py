@@ -126,7 +126,8 @@ class Service:
             loop="asyncio",
         )
         family = socket.AF_INET6 if ":" in self.http_host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        # The protocol must be named: only then asyncio turns off Nagle's algorithm, which delays answers by 40 ms.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((self.http_host, self.http_port))
         listening.listen(2048)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Table, cast, func, literal_column, select
 from sqlalchemy.types import Text
 
+from kura.api_reads.fingerprints import Fingerprint
 from kura.store.tables.shared import EXCHANGE_RATE_DICTIONARY, PROVIDER_INFRASTRUCTURE_MAP
 from kura.store.tables.tenant import (
     COST_CATEGORY,
@@ -59,7 +60,7 @@ def _fingerprint_statement() -> Select[*tuple[int, ...]]:
     return select(*parts)
 
 
-def fingerprint(connection: Connection) -> tuple[int, ...]:
+def fingerprint(connection: Connection) -> Fingerprint:
     """Changes whenever a row of a watched table is written or removed: the number of rows and of their writers."""
     return tuple(int(value) for value in connection.execute(_fingerprint_statement()).one())
 

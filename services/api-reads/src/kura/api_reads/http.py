@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
 from time import time
@@ -64,7 +63,7 @@ def handler_of(endpoint: Endpoint, gateway: Gateway) -> Handler:
                 path_params=dict(request.path_params),
                 wants_csv=media == CSV,
             )
-            answer = await asyncio.to_thread(gateway.answer, endpoint, question)
+            answer = await gateway.ask(endpoint, question)
         except DatabaseUnavailable as error:
             raise DatabaseGone from error
         except ParameterErrors:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote_plus
 
@@ -57,7 +56,7 @@ class ReportServicer(reports_pb2_grpc.ReportServiceServicer):
             raw_query=raw_query,
             path_params=path_params,
         )
-        answer = await asyncio.to_thread(self.gateway.answer, endpoint, question)
+        answer = await self.gateway.ask(endpoint, question)
         return answer.body
 
     def _find(self, path: str) -> tuple[Endpoint, dict[str, str]]:
