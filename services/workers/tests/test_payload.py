@@ -6,6 +6,7 @@ import gzip
 import io
 import random
 import tarfile
+import time
 import zlib
 from pathlib import Path
 
@@ -129,6 +130,95 @@ def test_a_hostile_member_refuses_the_whole_and_nothing_is_written(tmp_path, mem
 
     assert refusal(with_member(member), work).reason_code == "hostile_archive"
     assert [path.name for path in tmp_path.rglob("*")] == ["work", "payload.tar"]
+
+
+def tar_of(*blocks: bytes) -> bytes:
+    """An archive of raw headers and contents, each filled up to whole blocks."""
+    return gzip.compress(b"".join(block + bytes(-len(block) % 512) for block in blocks) + bytes(1024), 1)
+
+
+def header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def extended(text: bytes, kind: bytes = tarfile.XHDTYPE) -> tuple[bytes, bytes]:
+    return header("extended", kind, len(text)), text
+
+
+def record(keyword: str, value: str) -> bytes:
+    rest = f" {keyword}={value}\n".encode()
+    size = len(rest) + next(n for n in range(1, 9) if len(str(len(rest) + n)) == n)
+    return str(size).encode() + rest
+
+
+def test_names_and_sizes_come_from_the_headers_in_front_of_an_entry(tmp_path):
+    payload = opened(
+        tar_of(
+            *extended(record("comment", "of all"), tarfile.XGLTYPE),
+            *extended(record("path", "grün.csv") + record("size", "3") + record("mtime", "1")),
+            header("short", size=0),
+            b"one",
+            *extended(b"manifest.json\0", tarfile.GNUTYPE_LONGNAME),
+            header("short", size=2),
+            b"{}",
+        ),
+        tmp_path,
+    )
+
+    assert (payload.manifest, payload.open("grün.csv").read()) == (b"{}", b"one")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"9" * 1_000_000,  # hours, for Python before 3.11.10
+        b"".join(b"5 aa\n" for _ in range(200_000)) + b"=",  # gigabytes
+        b"0 path=x\n",
+        b"11 path=x\n",
+        b"8 path=x\n",
+        b"-9 path=x\n",
+        b"path=x\n",
+        "٩ path=x\n".encode(),
+        record("size", "-5"),
+        record("size", "9" * 1000),
+        record("size", "1_0"),
+    ],
+    ids=range(11),
+)
+def test_an_extended_header_that_makes_no_sense_is_refused_at_once(tmp_path, text):
+    began = time.process_time()
+
+    assert refusal(tar_of(*extended(text), header("a.csv")), tmp_path).reason_code == "not_an_archive"
+    assert time.process_time() - began < 1
+
+
+def test_an_extended_header_with_nothing_behind_it_is_refused(tmp_path):
+    assert refusal(tar_of(*extended(record("path", "x"))), tmp_path).reason_code == "not_an_archive"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (tar_of(*extended(record("comment", "c" * 900_000)) * 30, header("a.csv")), "hostile_archive"),
+        (tar_of(*extended(record("GNU.sparse.major", "1"), tarfile.XHDTYPE), header("a.csv")), "hostile_archive"),
+        (tar_of(*extended(record("GNU.sparse.map", "0,1"), tarfile.XHDTYPE), header("a.csv")), "hostile_archive"),
+        (tar_of(*extended(record("path", "../a.csv")), header("a.csv")), "hostile_archive"),
+        (tar_of(*extended(b"/etc/a.csv\0", tarfile.GNUTYPE_LONGNAME), header("a.csv")), "hostile_archive"),
+        (tar_of(*extended(b"../a\0", tarfile.GNUTYPE_LONGLINK), header("a", tarfile.SYMTYPE)), "hostile_archive"),
+        (tar_of(header("a.csv", size=10**9)), "not_an_archive"),
+    ],
+    ids=range(7),
+)
+def test_what_headers_say_is_checked_like_what_entries_say(tmp_path, content, code):
+    assert refusal(content, tmp_path).reason_code == code
+
+
+def test_headers_without_end_are_refused(tmp_path):
+    comment = b"".join(extended(record("comment", "c"), tarfile.XGLTYPE)).ljust(1024, b"\0")
+
+    assert "oversized headers" in str(refusal(tar_of(comment * 50_000), tmp_path, Limits(ratio=10**6)))
 
 
 def test_too_many_members_are_refused(tmp_path):

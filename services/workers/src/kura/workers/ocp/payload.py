@@ -9,13 +9,12 @@ from __future__ import annotations
 import io
 import os
 import posixpath
-import struct
 import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import BinaryIO, Protocol
 
 from kura.core.errors import PayloadRefused
 
@@ -28,8 +27,25 @@ LARGEST_HEADER_BYTES = 2**20  # a long name or extended header, not a member
 MOST_HEADER_BYTES = 24 * 2**20  # of one archive
 
 
-UNREADABLE = (tarfile.TarError, ValueError, OverflowError, EOFError, LookupError, struct.error, RecursionError)
-"""What `tarfile` raises on headers that make no sense."""
+LONGEST_LENGTH = 20  # digits of a length in an extended header
+
+HEADER_TYPES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.XGLTYPE,
+)
+NAMES_OF_HEADERS = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
+RECORDS_READ = (b"path", b"linkpath", b"size", b"GNU.sparse.")
+TYPES_WITHOUT_DATA = (
+    tarfile.LNKTYPE,
+    tarfile.SYMTYPE,
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    tarfile.DIRTYPE,
+    tarfile.FIFOTYPE,
+)
 
 
 class Readable(Protocol):
@@ -163,31 +179,32 @@ def _check_growth(packed: int, inflated: int, limits: Limits) -> None:
         raise PayloadRefused(f"the payload grows more than {limits.ratio}-fold when unpacked", reason_code="too_large")
 
 
-class _Headers(io.BufferedReader):
-    """The tar as `tarfile` sees it: headers only, and neither one nor all of them would fill the memory."""
+class _Headers:
+    """Reads headers of a tar; neither one nor all of them would fill the memory or take long."""
 
-    left = MOST_HEADER_BYTES
+    def __init__(self, tar: BinaryIO) -> None:
+        self._file = tar.fileno()
+        self._left = MOST_HEADER_BYTES
+        self.end = os.fstat(self._file).st_size
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        wanted = LARGEST_HEADER_BYTES + 1 if size is None or size < 0 else size
-        self.left -= wanted
-        if wanted > LARGEST_HEADER_BYTES or self.left < 0:
+    def read(self, offset: int, size: int) -> bytes:
+        self._left -= size
+        if size > LARGEST_HEADER_BYTES or self._left < 0:
             raise PayloadRefused("the archive has oversized headers", reason_code="hostile_archive")
-        return super().read(wanted)
+        return os.pread(self._file, size, offset)
 
 
 def _checked_members(path: Path, limits: Limits) -> dict[str, Member]:
     """Regular files at the root by name; PayloadRefused when any entry is hostile or the tar is damaged."""
     members: dict[str, Member] = {}
-    size = path.stat().st_size
-    with _Headers(io.FileIO(path)) as headers:
-        for count, entry in enumerate(_entries(headers, size)):
+    with path.open("rb", buffering=0) as tar:
+        for count, entry in enumerate(_entries(_Headers(tar))):
             if count >= limits.members:
                 raise PayloadRefused(
                     f"the archive has more than {limits.members} entries", reason_code="hostile_archive"
                 )
             _check_entry(entry)
-            if not entry.isreg() or entry.issparse() or "/" in entry.name:
+            if not entry.isreg() or "/" in entry.name:
                 continue
             if entry.name in members:
                 raise PayloadRefused("the archive holds a file twice", reason_code="hostile_archive")
@@ -195,20 +212,82 @@ def _checked_members(path: Path, limits: Limits) -> dict[str, Member]:
     return members
 
 
-def _entries(headers: IO[bytes], size: int) -> Iterator[tarfile.TarInfo]:
-    try:
-        with tarfile.open(fileobj=headers, mode="r:", errorlevel=2) as tar:
-            while (entry := tar.next()) is not None:
-                if entry.isreg() and entry.offset_data + entry.size > size:
-                    raise tarfile.ReadError("unexpected end of data")
-                tar.members.clear()  # type: ignore[attr-defined]  # a million entries must not stay in memory
-                yield entry
-            end = tar.offset
-    except UNREADABLE as error:
-        raise PayloadRefused("the payload is not a readable tar archive", reason_code="not_an_archive") from error
-    headers.seek(min(end, size))
-    if headers.read(BLOCK).strip(b"\0"):
+def _entries(headers: _Headers) -> Iterator[tarfile.TarInfo]:
+    """The entries of a tar, with names and sizes as the headers in front of them say.
+
+    `tarfile` decodes single blocks here and does not walk: it looks through extended headers with patterns that take
+    hours for some texts (CVE-2024-6232), and no version of Python that we run on is promised to have it mended.
+    """
+    position = 0
+    said: dict[str, str] = {}
+    while (block := headers.read(position, BLOCK)).strip(b"\0"):
+        entry = _decoded(block)
+        begin = position + BLOCK
+        if entry.type not in HEADER_TYPES:
+            _apply(said, entry)
+        size = 0 if entry.type in TYPES_WITHOUT_DATA else entry.size
+        position = begin + size + -size % BLOCK
+        if size < 0 or position > headers.end:
+            raise _unreadable()
+        if entry.type in HEADER_TYPES:
+            said |= _said(entry.type, headers.read(begin, size))
+            continue
+        entry.offset_data = begin
+        yield entry
+        said = {}
+    if not position or said:
+        raise _unreadable()
+    if headers.read(position + BLOCK, BLOCK).strip(b"\0"):
         raise PayloadRefused("the archive is damaged behind its last readable entry", reason_code="not_an_archive")
+
+
+def _decoded(block: bytes) -> tarfile.TarInfo:
+    try:
+        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError as error:
+        raise _unreadable() from error
+
+
+def _said(kind: bytes, text: bytes) -> dict[str, str]:
+    """What an extended header says of the entry behind it, as far as it matters here."""
+    if kind == tarfile.XGLTYPE:  # of all entries: comments
+        return {}
+    if kind in NAMES_OF_HEADERS:
+        return {NAMES_OF_HEADERS[kind]: _text(text.partition(b"\0")[0])}
+    return {_text(keyword): _text(value) for keyword, value in _records(text) if keyword.startswith(RECORDS_READ)}
+
+
+def _records(text: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The records of a POSIX extended header: `<length of the record> <keyword>=<value>` and a line break."""
+    position = 0
+    while text[position : position + 1].strip(b"\0"):
+        digits = text[position : position + LONGEST_LENGTH].partition(b" ")[0]
+        record = text[position : position + int(digits)] if digits.isdigit() else b""
+        keyword, equals, value = record[len(digits) + 1 : -1].partition(b"=")
+        if not (equals and record.endswith(b"\n") and len(record) == int(digits)):
+            raise _unreadable()
+        yield keyword, value
+        position += len(record)
+
+
+def _apply(said: dict[str, str], entry: tarfile.TarInfo) -> None:
+    if entry.type == tarfile.GNUTYPE_SPARSE or any(keyword.startswith("GNU.sparse.") for keyword in said):
+        raise PayloadRefused(
+            "the archive holds a sparse file, which is not read: pack it without holes", reason_code="hostile_archive"
+        )
+    entry.name = said.get("path", entry.name)
+    entry.linkname = said.get("linkpath", entry.linkname)
+    size = said.get("size", "")
+    if size:
+        entry.size = int(size) if size.isascii() and size.isdigit() and len(size) <= LONGEST_LENGTH else -1
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _unreadable() -> PayloadRefused:
+    return PayloadRefused("the payload is not a readable tar archive", reason_code="not_an_archive")
 
 
 def _check_entry(entry: tarfile.TarInfo) -> None:
