@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from kura.store.database import Database
 from kura.store.tables.shared import PROVIDER
@@ -232,13 +232,14 @@ async def test_a_rate_of_a_price_list_is_told_in_full(ask: Asker):
 
 async def test_the_audit_is_read_newest_first(ask: Asker, writer: Database):
     with writer.tenant(SCHEMA) as connection:
+        connection.execute(select(func.set_config("kura.author", "ada", True)))
         connection.execute(update(COST_MODEL).where(COST_MODEL.c.uuid == CLOUD).values(name="renamed"))
         connection.execute(delete(COST_MODEL).where(COST_MODEL.c.uuid == CLOUD))
     answer = await ask(f"cost-models/{CLOUD}/audit/")
-    assert [(item["operation"], item["name"]) for item in answer["data"]] == [
-        ("DELETE", "renamed"),
-        ("UPDATE", "renamed"),
-        ("INSERT", "markup"),
+    assert [(item["operation"], item["name"], item["author"]) for item in answer["data"]] == [
+        ("DELETE", "renamed", "ada"),
+        ("UPDATE", "renamed", "ada"),
+        ("INSERT", "markup", None),
     ]
     assert answer["meta"]["count"] == 3
 

@@ -533,18 +533,30 @@ async def test_every_write_asks_for_the_costs_of_old_and_new_sources(
     assert rows(database, COST_MODEL_MAP) == []
 
 
-async def test_the_audit_tells_every_change_with_its_sources(http: httpx.AsyncClient, database: Database) -> None:
+async def test_the_audit_tells_every_change_with_its_sources_and_author(
+    http: httpx.AsyncClient, database: Database
+) -> None:
     where = await source(http)
     made = await create(http, source_uuids=[where])
     await change(http, made["uuid"], name="other", source_uuids=[where])
-    await http.delete(f"{MODELS}{made['uuid']}/")
+    await http.delete(f"{MODELS}{made['uuid']}/", headers=identity_header(username="grace"))
     told = sorted(rows(database, COST_MODEL_AUDIT), key=lambda row: row["id"])
-    assert [(row["operation"], row["name"], row["provider_uuids"]) for row in told] == [
-        ("INSERT", "prices", None),
-        ("UPDATE", "prices", [UUID(where)]),
-        ("UPDATE", "other", [UUID(where)]),
-        ("DELETE", "other", [UUID(where)]),
+    assert [(row["operation"], row["name"], row["provider_uuids"], row["author"]) for row in told] == [
+        ("INSERT", "prices", None, "ada"),
+        ("UPDATE", "prices", [UUID(where)], "ada"),
+        ("UPDATE", "other", [UUID(where)], "ada"),
+        ("DELETE", "other", [UUID(where)], "grace"),
     ]
+
+
+async def test_who_changes_the_rates_of_a_price_list_is_the_author_of_its_models_change(
+    http: httpx.AsyncClient, database: Database
+) -> None:
+    made = await create(http, rates=[tiered()])
+    address = f"{LISTS}{made['price_lists'][0]['uuid']}/"
+    await http.put(address, json={"rates": [tiered(value="1")]}, headers=identity_header(username="grace"))
+    last = max(rows(database, COST_MODEL_AUDIT), key=lambda row: row["id"])
+    assert (last["operation"], last["author"], last["rates"][0]["tiered_rates"][0]["value"]) == ("UPDATE", "grace", "1")
 
 
 async def test_a_frozen_tenant_changes_nothing(http: httpx.AsyncClient, database: Database) -> None:

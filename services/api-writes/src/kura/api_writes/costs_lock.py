@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from kura.api_writes.fields import Problems
 from kura.core.currencies import SYSTEM_DEFAULT
@@ -24,6 +24,9 @@ from kura.store.database import Database, in_schema
 from kura.store.tables.shared import CUSTOMER, PROVIDER, SOURCES
 from kura.store.tables.tenant import ENABLED_CURRENCY, TENANT_SETTINGS
 from kura.store.tenancy import ensure_tenant, find_customer, get_or_create_customer, tenant_exists
+
+AUTHOR: Final = "kura.author"
+"""The setting of a transaction that the audit of cost models keeps as who changed them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,7 @@ def cost_writes(
                 raise NotFound
             customer = known
         in_tenant = in_schema(connection, customer.schema_name)
+        in_tenant.execute(select(func.set_config(AUTHOR, identity.username, True)))
         chosen = select(TENANT_SETTINGS)
         settings = in_tenant.execute(chosen.with_for_update() if lock else chosen).one_or_none()
         if frozen_field is not None and settings is not None and settings.cost_model_write_freeze:

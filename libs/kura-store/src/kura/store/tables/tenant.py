@@ -627,6 +627,7 @@ COST_MODEL_AUDIT: Final = Table(
     Column("provider_uuids", ARRAY(UUID(as_uuid=True))),
     Column("uuid", UUID(as_uuid=True), nullable=False, index=True),
     *_cost_model_columns(),
+    Column("author", Text, nullable=False, server_default=text("coalesce(current_setting('kura.author', true), '')")),
 )
 
 PRICE_LIST: Final = Table(

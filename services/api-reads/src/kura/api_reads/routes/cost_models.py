@@ -131,6 +131,7 @@ def _audit_item(row: Row[Any]) -> Item:
     return {
         "operation": row.operation,
         "audit_timestamp": timestamp(row.audit_timestamp),
+        "author": row.author or None,
         "source_uuids": [str(key) for key in row.provider_uuids or ()],
         "uuid": str(row.uuid),
         "name": row.name,
