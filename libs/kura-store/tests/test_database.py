@@ -14,7 +14,15 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import exc, func, insert, select, text
 
-from kura.core.errors import Conflict, DatabaseUnavailable, Deadline, InvalidData, KuraError, TransientError
+from kura.core.errors import (
+    Conflict,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    Deadline,
+    InvalidData,
+    KuraError,
+    TransientError,
+)
 from kura.store.database import Database, translate
 from kura.store.errors import DatabaseError, ReferenceViolated, RelationMissing, UniqueViolated, meaning_of
 from kura.store.tables.shared import CUSTOMER, UPLOAD
@@ -117,20 +125,20 @@ def test_waiting_for_a_connection_has_a_deadline(database_urls: DatabaseUrls) ->
     with Database(database_urls.writer, pool_size=1, wait_seconds=0.2) as database, database.begin():
         assert database.in_use == 1
         started = time.monotonic()
-        with pytest.raises(DatabaseUnavailable), database.begin():
+        with pytest.raises(DatabaseBusy), database.begin():
             pass
         assert 0.1 < time.monotonic() - started < 3
 
 
-def test_too_many_connections_at_the_server_are_unavailable(database_urls: DatabaseUrls) -> None:
+def test_a_server_without_a_free_connection_is_busy(database_urls: DatabaseUrls) -> None:
     """F24, at the server."""
     with Database(database_urls.superuser, pool_size=1) as admin:
         with admin.begin() as connection:
             connection.execute(text(f"alter database {database_urls.name} connection limit 2"))
         with Database(database_urls.writer) as database, database.begin():
-            with pytest.raises(DatabaseUnavailable), database.begin():
+            with pytest.raises(DatabaseBusy), database.begin():
                 pass
-            with pytest.raises(DatabaseUnavailable), database.adbc():
+            with pytest.raises(DatabaseBusy), database.adbc():
                 pass
 
 

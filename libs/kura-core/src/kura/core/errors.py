@@ -135,9 +135,15 @@ class Unavailable(KuraError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database cannot be reached."""
+    """Database unavailable. Try again later."""
 
-    code = "database_unavailable"
+    code, http = "database_unavailable", 424
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    """Database busy. Try again later."""
+
+    code, http = "database_busy", 503
 
 
 class BrokerUnavailable(Unavailable):

@@ -25,6 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kura.core.errors import (
     BadRequest,
+    DatabaseUnavailable,
+    DependencyFailed,
     Forbidden,
     KuraError,
     ParameterErrors,
@@ -69,21 +71,28 @@ UNEXPECTED = "An unexpected error happened. It has been logged with this request
 
 
 def error_items(error: KuraError) -> list[dict[str, Any]]:
-    """What a client is told. Of an error that nobody foresaw it is told no details: they may hold data."""
+    """What a client is told.
+
+    Of an error that nobody foresaw it is told no details: they may hold data. Nor of a database that is away: what its
+    driver says names hosts.
+    """
     if error.http == 500:
         return [{"detail": UNEXPECTED, "source": "detail", "status": 500}]
     if isinstance(error, ValidationErrors):
         return [{"detail": text, "source": field, "status": error.http} for field, text in error.problems]
+    detail = str(type(error)()) if isinstance(error, DatabaseUnavailable) else str(error)
     if error.http == 424:
-        return [{"detail": str(error), "status": 424, "title": "Failed Dependency"}]
-    return [{"detail": str(error), "source": error.field, "status": error.http}]
+        return [{"detail": detail, "status": 424, "title": "Failed Dependency"}]
+    return [{"detail": detail, "source": error.field, "status": error.http}]
 
 
 async def render_error(request: Request, error: Exception) -> Response:
     """Form A, or form B for report parameters: read-api §1.7."""
     assert isinstance(error, KuraError)
     ERRORS.labels("http", error.code).inc()
-    if error.http >= 500:
+    if isinstance(error, (Unavailable, DependencyFailed)):
+        log.error("request_failed", path=request.url.path, code=error.code, error=str(error))
+    elif error.http >= 500:
         log.error("request_failed", path=request.url.path, code=error.code, error=str(error), exc_info=error)
     headers = {}
     if isinstance(error, (Unavailable, TooManyRequests)):

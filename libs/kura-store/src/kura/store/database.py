@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Final
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import psycopg2
+from opentelemetry.trace import SpanKind
 from sqlalchemy import Connection, create_engine, exc, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
-from kura.core.errors import DatabaseUnavailable, InvalidData, KuraError
+from kura.core.errors import DatabaseBusy, DatabaseUnavailable, InvalidData, KuraError
+from kura.core.telemetry import span
 from kura.store.errors import DatabaseError, translated
 from kura.store.tables.tenant import PLACEHOLDER
 from kura.store.tenancy import quoted, schema_name_checked
+from kura.store.tracing import trace_statements
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection as ArrowConnection
@@ -41,7 +44,7 @@ RECYCLE_SECONDS: Final = 1800
 class Database:
     """A pool of connections. Thread-safe; closed by `close()` or as a context manager.
 
-    A caller waits at most `wait_seconds` for a free connection, then gets DatabaseUnavailable. The server ends
+    A caller waits at most `wait_seconds` for a free connection, then gets DatabaseBusy. The server ends
     statements after `statement_seconds`, waits for locks `lock_seconds`, and ends transactions that do nothing for
     `idle_seconds`; None leaves the server's own setting.
     """
@@ -80,6 +83,7 @@ class Database:
             pool_use_lifo=True,
             hide_parameters=True,  # labels and costs never reach a log
         )
+        trace_statements(self._engine)
         self._idle_arrow_connections: list[ArrowConnection] = []
 
     @property
@@ -132,7 +136,7 @@ class Database:
         caller, since a new one has to learn every table again; cursors must be closed within the block.
         """
         path = f"{quoted(schema_name_checked(schema))}, public" if schema is not None else '"$user", public'
-        with translating():
+        with translating(), span("database transaction", kind=SpanKind.CLIENT):
             connection = self._arrow_connection(path)
             try:
                 yield connection
@@ -217,7 +221,7 @@ def translating() -> Iterator[None]:
 def translate(error: Exception) -> KuraError:
     """The KuraError that a driver's error means."""
     if isinstance(error, exc.TimeoutError):
-        return DatabaseUnavailable("No connection to the database became free in time.")
+        return DatabaseBusy("No connection to the database became free in time.")
     if isinstance(error, exc.DBAPIError):
         if error.connection_invalidated:
             return DatabaseUnavailable()

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from grpc import StatusCode
 
-from kura.core.errors import Conflict, DatabaseUnavailable, Deadline, InvalidData, KuraError, TransientError
+from kura.core.errors import (
+    Conflict,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    Deadline,
+    InvalidData,
+    KuraError,
+    TransientError,
+)
 
 
 class DatabaseError(KuraError):
@@ -49,6 +58,9 @@ class ReferenceViolated(ConstraintViolated):
     code = "reference_violated"
 
 
+# A server that refuses a connection tells its SQLSTATE to nobody; the texts are those of PostgreSQL 13 to 18.
+OUT_OF_CONNECTIONS: Final = re.compile(r"too many (connections|clients)|remaining connection slots")
+
 # The longest matching prefix of the SQLSTATE decides.
 MEANING: Final[dict[str, type[KuraError]]] = {
     "08": DatabaseUnavailable,  # connection exceptions
@@ -67,7 +79,8 @@ MEANING: Final[dict[str, type[KuraError]]] = {
     "40": TransientError,  # deadlock, serialisation failure
     "42501": DatabaseRefused,
     "42P01": RelationMissing,
-    "53": DatabaseUnavailable,  # out of connections, memory, disk
+    "53": DatabaseUnavailable,  # out of memory, disk
+    "53300": DatabaseBusy,  # out of connections
     "55": TransientError,  # object not in the right state
     "55P03": TransientError,  # lock_timeout
     "57": DatabaseUnavailable,  # shutdown, crash, starting up
@@ -90,7 +103,8 @@ def meaning_of(sqlstate: str | None) -> type[KuraError]:
 
 def translated(sqlstate: str | None, message: str, *, constraint: str = "") -> KuraError:
     """The error to raise. The message is the server's first line: details may hold values of rows."""
-    kind = meaning_of(sqlstate)
+    out_of_connections = not sqlstate and OUT_OF_CONNECTIONS.search(message)
+    kind = DatabaseBusy if out_of_connections else meaning_of(sqlstate)
     first_line = message.strip().splitlines()[0] if message.strip() else ""
     if issubclass(kind, ConstraintViolated):
         return kind(first_line, constraint=constraint)

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from kura.api_reads.endpoints import CSV, JSON, Endpoint, Freshness
 from kura.api_reads.gateway import Gateway
-from kura.core.errors import DatabaseUnavailable, DependencyFailed, Forbidden, NotAcceptable, ParameterErrors
+from kura.core.errors import Forbidden, NotAcceptable, ParameterErrors
 from kura.core.http import API_PREFIX, ApiJson, identity_of
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -42,12 +42,6 @@ async def to_slash(request: Request) -> Response:
     return RedirectResponse(f"{request.url.path}/{query}", status_code=301)
 
 
-class DatabaseGone(DependencyFailed):
-    """Database unavailable. Try again later."""
-
-    code = "database_unavailable"
-
-
 def handler_of(endpoint: Endpoint, gateway: Gateway) -> Handler:
     async def handle(request: Request) -> Response:
         if request.method not in SAFE_METHODS:
@@ -64,8 +58,6 @@ def handler_of(endpoint: Endpoint, gateway: Gateway) -> Handler:
                 wants_csv=media == CSV,
             )
             answer = await gateway.ask(endpoint, question)
-        except DatabaseUnavailable as error:
-            raise DatabaseGone from error
         except ParameterErrors:
             if media == CSV:
                 return Response(b"", status_code=400, media_type=CSV)
