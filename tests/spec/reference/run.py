@@ -47,8 +47,9 @@ def summary_of(
     *,
     enabled_keys: frozenset[str] = frozenset(),
     patterns: Sequence[tuple[str, int]] = DEFAULT_PATTERNS,
+    other_nodes: Sequence[Row] = (),
 ) -> list[Row]:
-    """The daily summary over all days; no other cluster is in the node table."""
+    """The daily summary over all days; `other_nodes` are those of other clusters of the tenant."""
     if not items.days:
         return []
     inputs = Inputs(
@@ -59,5 +60,6 @@ def summary_of(
         namespace_labels=items.daily["namespace_labels"],
         enabled_keys=enabled_keys,
         patterns=patterns,
+        nodes=other_nodes,
     )
     return summarise_inputs(inputs, Run(start=items.days[0], end=items.days[-1]))

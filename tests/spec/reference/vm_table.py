@@ -1,12 +1,13 @@
 """The table of virtual machines, rebuilt for a whole calendar month (ocp-pipeline §10.4, §10.5, P9)."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from reference.csv_reports import Row
 from reference.daily import largest, total
-from reference.labels import VM_LABEL, Labels, as_key, merge, read_label_json
+from reference.labels import VM_LABEL, Labels, as_key, jsonb_order, merge, read_label_json
 from reference.summary import GIB, SPECIAL_NAMESPACES
 from reference.ui_tables import COST_LARGEST, COST_SUMS
 
@@ -117,9 +118,20 @@ def labels_of_machines(summary: Iterable[Row]) -> dict[tuple[object, str], Label
 
 
 def _by_request(summary: Iterable[Row]) -> list[Row]:
-    """Rows with a request, the largest first: of several rows of a machine that one stands for it."""
+    """Rows with a request, the largest first: of several rows of a machine that one stands for it. The rules leave
+    open which one; nodes and then the texts of the label maps decide."""
     rows = [row for row in summary if row["pod_request_cpu_core_hours"] is not None]
-    return sorted(rows, key=lambda row: (-float(str(row["pod_request_cpu_core_hours"])), str(row["node"])))
+    return sorted(
+        rows,
+        key=lambda row: (-float(str(row["pod_request_cpu_core_hours"])), str(row["node"]), _label_text(row)),
+    )
+
+
+def _label_text(row: Row) -> str:
+    """The label map as PostgreSQL shows it."""
+    labels = row["pod_labels"] or {}
+    assert isinstance(labels, dict)
+    return json.dumps({key: labels[key] for key in sorted(labels, key=jsonb_order)}, ensure_ascii=False)
 
 
 def compute_rows(
