@@ -30,7 +30,7 @@ from kura.workers.ocp.cells import DayWindow, Layout, TypedBlock, labels_as_json
 from kura.workers.ocp.labels import LabelTexts
 from kura.workers.ocp.refusal import FileRefused
 from kura.workers.ocp.report_types import ReportType, recognise
-from kura.workers.ocp.rows import BLOCK_BYTES, Block, Readable, end_of_rows, row_blocks
+from kura.workers.ocp.rows import BLOCK_BYTES, Block, Readable, first_row, row_blocks
 from kura.workers.ocp.times import MS_PER_DAY, day_of
 
 CHUNK_ROWS = 200_000
@@ -205,20 +205,13 @@ def _with_header(csv: Readable, *, block_bytes: int) -> Iterator[Block]:
         text = block.text.lstrip(b"\r\n")
         if not text:
             continue
-        header = _first_row(text)
+        header = first_row(text)
         line = block.first_line + block.text.count(b"\n", 0, len(block.text) - len(text))
         yield Block(header, line)
         if len(header) < len(text):
             yield Block(text[len(header) :], line + header.count(b"\n"))
         break
     yield from blocks
-
-
-def _first_row(text: bytes) -> bytes:
-    end = text.find(b"\n") + 1
-    while end and not end_of_rows(text[:end]):
-        end = text.find(b"\n", end) + 1
-    return text[:end] if end else text
 
 
 def _repeats(column: str) -> bool:
