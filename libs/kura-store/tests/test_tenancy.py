@@ -274,9 +274,27 @@ class TestRules:
             )
         )
 
+        labels, folded = "reporting_ocpusagepodlabel_summary", "reporting_ocp_month_summary_p"
+        connection.execute(
+            text(
+                f"insert into {labels} (key, values, report_period_id, namespace)"
+                " values ('app', '{a}', :p, 'shop')"
+            ),
+            {"p": period},
+        )
+        connection.execute(
+            text(
+                f"insert into {folded} (usage_start, usage_end, source_uuid)"
+                f" values ('2025-01-01', '2025-01-10', '{provider}')"
+            )
+        )
+
         connection.execute(text("delete from reporting_tenant_api_provider"))
 
-        for table in ("reporting_ocpusagereportperiod", daily, "rates_to_usage", "reporting_ocp_pod_summary_p"):
+        for table in (
+            *("reporting_ocpusagereportperiod", daily, "rates_to_usage"),
+            *("reporting_ocp_pod_summary_p", labels, folded),
+        ):
             assert connection.scalar(text(f"select count(*) from {table}")) == 0
 
     def test_a_late_row_of_a_removed_source_is_refused(self, connection: Connection) -> None:

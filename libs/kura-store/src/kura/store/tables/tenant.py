@@ -131,11 +131,6 @@ REPORT_PERIOD: Final = Table(
 )
 
 
-def _report_period(name: str = "report_period_id", *, index: bool = False) -> Column[Any]:
-    target = ForeignKey(f"{PLACEHOLDER}.reporting_ocpusagereportperiod.id", ondelete="CASCADE")
-    return Column(name, Integer, target, index=index)
-
-
 CLUSTERS: Final = Table(
     "reporting_ocp_clusters",
     TENANT,
@@ -218,10 +213,10 @@ COST_CATEGORY_NAMESPACE: Final = Table(
 DAILY_SUMMARY: Final = _partitioned(
     "reporting_ocpusagelineitem_daily_summary",
     "uuid",
-    # No checked key: to look up the period of each of very many rows takes a quarter of the time of storing them. A
-    # trigger of the periods removes the rows of one that goes.
+    # No checked keys: to look up the period of each of very many rows takes a quarter of the time of storing them. A
+    # trigger of the periods removes the rows of one that goes; nothing removes a cost category.
     Column("report_period_id", Integer),
-    _cost_category(),
+    Column("cost_category_id", Integer),
     Column("cluster_id", String(50)),
     Column("cluster_alias", String(256)),
     Column("data_source", String(64)),
@@ -353,16 +348,18 @@ def _ui(
     name: str,
     *items: SchemaItem,
     costs: tuple[str, ...] = COSTS,
+    checked: bool = True,
     cluster_nullable: bool = False,
     indexes: tuple[str, ...] = (),
 ) -> Table:
+    """One UI table. `checked`: its source and cost category must exist, which is looked up for every row written."""
     table = _partitioned(
         f"reporting_ocp_{name}",
         "id",
-        _provider("source_uuid"),
+        _provider("source_uuid") if checked else Column("source_uuid", UUID(as_uuid=True)),
         Column("cluster_id", Text, nullable=cluster_nullable),
         Column("cluster_alias", Text),
-        _cost_category(),
+        _cost_category() if checked else Column("cost_category_id", Integer),
         Column("raw_currency", Text),
         Column("cost_model_rate_type", Text),
         *_measures(*costs),
@@ -435,13 +432,15 @@ NETWORK_SUMMARY_BY_NODE: Final = _ui(
     "network_summary_by_node_p", *_names("node"), *_resources(), *_measures(*NETWORK_MEASURES), indexes=("node",)
 )
 # The daily summary folded by month: what answers a question about whole months that no other UI table answers.
-# usage_start is the first day of the month, usage_end the last day that has rows.
+# usage_start is the first day of the month, usage_end the last day that has rows. A trigger of the report periods
+# removes its very many rows.
 MONTH_SUMMARY: Final = _ui(
     "month_summary_p",
     Column("data_source", String(64)),
     *_names("namespace", "node", "persistentvolumeclaim", "storageclass"),
     *_documents("pod_labels", "volume_labels", "all_labels"),
     *_measures(*POD_AMOUNTS, *VOLUME_MEASURES, *NETWORK_MEASURES),
+    checked=False,
     cluster_nullable=True,
 )
 MONTH_SUMMARY_KEYS: Final = tuple(
@@ -551,7 +550,7 @@ def _label_summary(name: str) -> Table:
         _key("uuid"),
         Column("key", Text, nullable=False),
         Column("values", ARRAY(Text), nullable=False),
-        _report_period(index=True),
+        Column("report_period_id", Integer, index=True),  # not checked: a trigger of the periods removes the rows
         Column("namespace", Text, nullable=False),
         Column("node", Text),
         UniqueConstraint("key", "report_period_id", "namespace", "node", postgresql_nulls_not_distinct=True),

@@ -17,3 +17,4 @@ LEFT JOIN stored
         AND stored.namespace = given.namespace
         AND stored.node IS NOT DISTINCT FROM given.node
 WHERE stored.uuid IS NULL OR NOT list_has_all(stored."values", given."values")
+ORDER BY given.key, given.namespace, given.node
