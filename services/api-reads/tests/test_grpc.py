@@ -1,32 +1,54 @@
 """The gRPC door answers what the HTTP door answers (kura.reports.v1)."""
 
 from collections.abc import AsyncIterator
+from datetime import date
+from uuid import UUID
 
 import grpc
 import orjson
 import pytest
+from sqlalchemy import insert
 
 from kura.api_reads.app import endpoints
 from kura.api_reads.gateway import Gateway
-from kura.api_reads.servicer import DEADLINES, client_of, report_service
+from kura.api_reads.servicer import DEADLINES, read_services
 from kura.core.identity import HeaderIdentity, Identity, encode_header
+from kura.rpc.callers import client_of
+from kura.rpc.costs.v1 import costs_pb2, costs_pb2_grpc
 from kura.rpc.reports.v1 import reports_pb2, reports_pb2_grpc
 from kura.rpc.security import Security
 from kura.rpc.server import build_server
+from kura.store.database import Database
+from kura.store.tables.tenant import COST_MODEL, PRICE_LIST
 from kura.testing.asking import ADMIN, Asker, restricted
+from kura.testing.postgres import SCHEMA
+
+MODELS = {"one": UUID(int=21), "two": UUID(int=22)}
+PRICES = UUID(int=23)
+UNKNOWN = str(UUID(int=24))
 
 
 @pytest.fixture
-async def stub(gateway: Gateway) -> AsyncIterator[reports_pb2_grpc.ReportServiceStub]:
+async def channel(gateway: Gateway) -> AsyncIterator[grpc.aio.Channel]:
     server = build_server(
-        [report_service(gateway=gateway, identity=HeaderIdentity(), endpoints=endpoints())],
+        read_services(gateway=gateway, identity=HeaderIdentity(), endpoints=endpoints()),
         security=Security(),
         deadlines=DEADLINES,
     )
     await server.start()
     async with grpc.aio.insecure_channel(server.address) as channel:
-        yield reports_pb2_grpc.ReportServiceStub(channel)
+        yield channel
     await server.stop(None)
+
+
+@pytest.fixture
+def stub(channel: grpc.aio.Channel) -> reports_pb2_grpc.ReportServiceStub:
+    return reports_pb2_grpc.ReportServiceStub(channel)
+
+
+@pytest.fixture
+def costs(channel: grpc.aio.Channel) -> costs_pb2_grpc.CostReadServiceStub:
+    return costs_pb2_grpc.CostReadServiceStub(channel)
 
 
 def asked(**parameters: str) -> list[reports_pb2.QueryParameter]:
@@ -53,6 +75,61 @@ async def test_tags_are_those_of_http(stub, ask: Asker):
 
     assert orjson.loads(keys.json) == await ask("tags/openshift/")
     assert orjson.loads(values.json) == await ask("tags/openshift/app/")
+
+
+async def test_cost_models_are_those_of_http(costs, ask: Asker, writer: Database):
+    with writer.tenant(SCHEMA) as connection:
+        for name in ("one", "two"):
+            connection.execute(insert(COST_MODEL).values(uuid=MODELS[name], name=name, source_type="OCP"))
+        connection.execute(
+            insert(PRICE_LIST).values(
+                uuid=PRICES,
+                name="prices",
+                currency="USD",
+                effective_start_date=date(2024, 1, 1),
+                effective_end_date=date(2024, 12, 31),
+            )
+        )
+    key = str(MODELS["two"])
+    page = [costs_pb2.QueryParameter(name="name", value="two"), costs_pb2.QueryParameter(name="limit", value="1")]
+    bracketed = [costs_pb2.QueryParameter(name="filter[enabled]", value="true")]
+    as_ada = as_(ADMIN)
+    answers = {
+        "cost-models/?name=two&limit=1": await costs.ListCostModels(
+            costs_pb2.ListCostModelsRequest(query=page), metadata=as_ada
+        ),
+        f"cost-models/{key}/": await costs.GetCostModel(costs_pb2.GetCostModelRequest(uuid=key), metadata=as_ada),
+        f"cost-models/{key}/audit/": await costs.ListCostModelChanges(
+            costs_pb2.ListCostModelChangesRequest(uuid=key), metadata=as_ada
+        ),
+        "price-lists/?filter[enabled]=true": await costs.ListPriceLists(
+            costs_pb2.ListPriceListsRequest(query=bracketed), metadata=as_ada
+        ),
+        f"price-lists/{PRICES}/": await costs.GetPriceList(
+            costs_pb2.GetPriceListRequest(uuid=str(PRICES)), metadata=as_ada
+        ),
+        "metrics/": await costs.ListMetrics(costs_pb2.ListMetricsRequest(), metadata=as_ada),
+    }
+    for path, answer in answers.items():
+        assert orjson.loads(answer.json) == await ask(path), path
+    assert orjson.loads(answers["cost-models/?name=two&limit=1"].json)["data"][0]["uuid"] == key
+
+
+@pytest.mark.parametrize(
+    ("uuid", "caller", "status"),
+    [
+        (UNKNOWN, ADMIN, grpc.StatusCode.NOT_FOUND),
+        ("x", ADMIN, grpc.StatusCode.INVALID_ARGUMENT),
+        ("", ADMIN, grpc.StatusCode.INVALID_ARGUMENT),
+        ("../metrics", ADMIN, grpc.StatusCode.INVALID_ARGUMENT),
+        (UNKNOWN, restricted({"aws.account": ["*"]}), grpc.StatusCode.PERMISSION_DENIED),
+    ],
+)
+async def test_cost_models_that_are_refused(costs, uuid: str, caller: Identity, status: grpc.StatusCode):
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await costs.GetCostModel(costs_pb2.GetCostModelRequest(uuid=uuid), metadata=as_(caller))
+
+    assert raised.value.code() is status
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from kura.api_writes.app import build_app
+from kura.api_writes.app import build_app, build_cost_edits
 from kura.core.errors import BadRequest
 from kura.core.identity import HeaderIdentity
 from kura.rpc.aggregator.v1 import aggregator_pb2
@@ -46,7 +46,8 @@ def aggregator() -> Asked:
 
 @pytest.fixture
 def app(database: Database, object_store: ObjectStore, aggregator: Asked) -> Starlette:
-    return build_app(database=database, objects=object_store, identity=HeaderIdentity(), aggregator=aggregator)
+    edits = build_cost_edits(database=database, aggregator=aggregator)
+    return build_app(database=database, objects=object_store, identity=HeaderIdentity(), cost_edits=edits)
 
 
 @pytest.fixture

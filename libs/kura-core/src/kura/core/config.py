@@ -129,6 +129,9 @@ class AggregatorAddressSettings(GrpcIdentitySettings):
     """Where the aggregator listens."""
 
     aggregator_address: str = setting("", "KURA_AGGREGATOR_ADDRESS", "host:port of the aggregator's gRPC server.")
+    aggregator_token: SecretStr | None = setting(
+        None, "KURA_AGGREGATOR_TOKEN", "KURA_GRPC_TOKEN of the aggregator, where it differs from that of this service."
+    )
 
 
 class DatabaseSettings(SettingsGroup):

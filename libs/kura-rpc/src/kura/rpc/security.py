@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import grpc
 
-from kura.core.config import GrpcIdentitySettings
+from kura.core.config import AggregatorAddressSettings, GrpcIdentitySettings
 from kura.core.errors import ConfigError, Unauthorised
 
 TOKEN = "x-kura-token"  # noqa: S105 — the name of the metadata key, not a secret
@@ -39,6 +39,13 @@ class Security:
             key=read(settings.grpc_tls_key),
             ca=read(settings.grpc_tls_ca),
         )
+
+    @classmethod
+    def of_aggregator(cls, settings: AggregatorAddressSettings) -> Self:
+        """What a client of the aggregator presents."""
+        own = cls.from_settings(settings)
+        token = settings.aggregator_token
+        return own if token is None else replace(own, token=token.get_secret_value())
 
     def check_listening(self, host: str) -> None:
         """Refuse to listen where others can call without proving who they are."""

@@ -10,7 +10,7 @@ import typer
 
 from kura.api_reads.app import build_app, build_gateway, endpoints
 from kura.api_reads.config import Settings
-from kura.api_reads.servicer import DEADLINES, report_service
+from kura.api_reads.servicer import DEADLINES, read_services
 from kura.core.identity_provider import identity_provider
 from kura.core.service import Service, configure
 from kura.rpc.security import Security
@@ -42,7 +42,7 @@ async def run(settings: Settings) -> None:
         gateway = build_gateway(reader=reader, primary=primary, reports=settings, schema_suffix=settings.schema_suffix)
         identity = identity_provider(settings)
         server = build_server(
-            [report_service(gateway=gateway, identity=identity, endpoints=endpoints())],
+            read_services(gateway=gateway, identity=identity, endpoints=endpoints()),
             security=Security.from_settings(settings),
             host=settings.grpc_host,
             port=settings.grpc_port,

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from kura.api_writes.config import CostModelSettings, TenantLimits, UploadSettings
+from kura.api_writes.cost_edits import CostEdits
 from kura.api_writes.preview import CostPreviewer
 from kura.api_writes.receiving import Limits
 from kura.api_writes.routes.cost_models import CostModelWrites
@@ -29,6 +30,22 @@ from kura.store.objects import ObjectStore
 log = get_logger(__name__)
 
 
+def build_cost_edits(
+    *,
+    database: Database,
+    sources: TenantSettings | None = None,
+    cost_models: CostModelSettings | None = None,
+    aggregator: CostPreviewer | None = None,
+) -> CostEdits:
+    """Changes of cost models and price lists, for HTTP and gRPC."""
+    return CostEdits(
+        database=database,
+        schema_suffix=(sources or TenantSettings()).schema_suffix,
+        edit_delay_seconds=(cost_models or CostModelSettings()).cost_edit_delay_seconds,
+        aggregator=aggregator,
+    )
+
+
 def build_app(
     *,
     database: Database,
@@ -37,15 +54,14 @@ def build_app(
     uploads: UploadSettings | None = None,
     sources: TenantSettings | None = None,
     limits: TenantLimits | None = None,
-    cost_models: CostModelSettings | None = None,
-    aggregator: CostPreviewer | None = None,
+    cost_edits: CostEdits | None = None,
     more_routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """All routes that change something, and the upload address with its GETs."""
     uploads = uploads or UploadSettings()
     sources = sources or TenantSettings()
     limits = limits or TenantLimits()
-    cost_models = cost_models or CostModelSettings()
+    cost_edits = cost_edits or build_cost_edits(database=database, sources=sources)
     writers = ThreadPoolExecutor(uploads.upload_writers, thread_name_prefix="upload")
     ingress = Ingress(
         database=database,
@@ -60,12 +76,6 @@ def build_app(
         schema_suffix=sources.schema_suffix,
     )
     source_writes = SourceWrites(database=database, schema_suffix=sources.schema_suffix)
-    cost_model_writes = CostModelWrites(
-        database=database,
-        schema_suffix=sources.schema_suffix,
-        edit_delay_seconds=cost_models.cost_edit_delay_seconds,
-        aggregator=aggregator,
-    )
     settings_writes = SettingsWrites(
         database=database,
         tag_enabled_limit=limits.tag_enabled_limit,
@@ -89,7 +99,7 @@ def build_app(
             *ingress.routes(),
             *source_writes.routes(),
             *settings_writes.routes(),
-            *cost_model_writes.routes(),
+            *CostModelWrites(cost_edits).routes(),
             *more_routes,
         ],
         ready=ready,

@@ -45,10 +45,14 @@ async def json_body(request: Request) -> Any:
 
 async def json_object(request: Request) -> dict[str, Any]:
     """The decoded body, which must be an object."""
-    body = await json_body(request)
-    if not isinstance(body, dict):
-        raise BadRequest("The body must be a JSON object.")
-    return body
+    return _object(await json_body(request))
+
+
+def json_document(text: bytes) -> dict[str, Any]:
+    """The same of a document that is there as a whole."""
+    if len(text) > LARGEST_BODY:
+        raise _too_large()
+    return _object(decoded_json(text))
 
 
 def decoded_json(text: bytes) -> Any:
@@ -63,6 +67,12 @@ def decoded_json(text: bytes) -> Any:
         raise
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"The body is not valid JSON: {error}") from error
+
+
+def _object(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise BadRequest("The body must be a JSON object.")
+    return body
 
 
 def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kura.core.config import (
     AggregatorAddressSettings,
     DatabaseSettings,
+    GrpcSettings,
     IdentitySettings,
     ObjectStoreSettings,
     RetentionSettings,
@@ -53,6 +54,7 @@ class CostModelSettings(SettingsGroup):
 
 class Settings(
     ServiceSettings,
+    GrpcSettings,
     DatabaseSettings,
     ObjectStoreSettings,
     IdentitySettings,

@@ -17,10 +17,13 @@ from kura.api_reads.app import build_app as build_reads
 from kura.api_reads.app import build_gateway
 from kura.api_reads.app import endpoints as report_endpoints
 from kura.api_reads.config import Settings as ReadsSettings
-from kura.api_reads.servicer import DEADLINES as REPORT_DEADLINES
-from kura.api_reads.servicer import report_service
+from kura.api_reads.servicer import DEADLINES as READ_DEADLINES
+from kura.api_reads.servicer import read_services
 from kura.api_writes.app import build_app as build_writes
+from kura.api_writes.app import build_cost_edits
 from kura.api_writes.config import Settings as WritesSettings
+from kura.api_writes.servicer import DEADLINES as WRITE_DEADLINES
+from kura.api_writes.servicer import cost_write_service
 from kura.core.errors import KuraError
 from kura.core.identity_provider import identity_provider
 from kura.core.service import Background, Running, Service
@@ -102,6 +105,9 @@ async def run(
         aggregator = build_aggregator(database=engine, objects=objects, settings=aggregator_settings)
         stack.push_async_callback(aggregator.close)
         gateway = build_gateway(reader=reader, reports=reads_settings, schema_suffix=reads_settings.schema_suffix)
+        cost_edits = build_cost_edits(
+            database=writer, sources=writes_settings, cost_models=writes_settings, aggregator=aggregator.servicer
+        )
         front = build_front(
             reads=build_reads(gateway=gateway, identity=identity),
             writes=build_writes(
@@ -111,8 +117,7 @@ async def run(
                 uploads=writes_settings,
                 sources=writes_settings,
                 limits=writes_settings,
-                cost_models=writes_settings,
-                aggregator=aggregator.servicer,
+                cost_edits=cost_edits,
             ),
             more_routes=scheduler.routes if options.http.is_loopback else (),
             ready=lambda: ready(writer, objects),
@@ -121,7 +126,8 @@ async def run(
             front = LocalCallers(front)
         grpc = build_server(
             [
-                report_service(gateway=gateway, identity=identity, endpoints=report_endpoints()),
+                *read_services(gateway=gateway, identity=identity, endpoints=report_endpoints()),
+                cost_write_service(edits=cost_edits, identity=identity),
                 RpcService(
                     descriptor=aggregator_pb2.DESCRIPTOR.services_by_name["AggregatorService"],
                     add=add_AggregatorServiceServicer_to_server,
@@ -133,7 +139,7 @@ async def run(
             host=settings.grpc_host,
             port=settings.grpc_port,
             max_message_bytes=settings.grpc_max_message_bytes,
-            deadlines={"StartRun": RUN_SECONDS, **REPORT_DEADLINES},
+            deadlines={"StartRun": RUN_SECONDS, **READ_DEADLINES, **WRITE_DEADLINES},
             development=settings.development,
         )
         tools = stack.enter_context(

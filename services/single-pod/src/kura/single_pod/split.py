@@ -311,7 +311,10 @@ def planned(
         KURA_GRPC_HOST=settings.grpc_host,
         KURA_GRPC_PORT=str(settings.grpc_port or ports.take()),
     )
-    writes = service("api-writes", DATABASE_URL=urls.writer, KURA_GRPC_TOKEN=inner_token)
+    writes_grpc = ports.take()
+    writes = service(
+        "api-writes", DATABASE_URL=urls.writer, KURA_AGGREGATOR_TOKEN=inner_token, KURA_GRPC_PORT=str(writes_grpc)
+    )
     programs = [aggregator, scheduler, *workers, reads, writes]
     endpoints = Endpoints(
         http="",
@@ -323,7 +326,11 @@ def planned(
         pid=os.getpid(),
         s3_endpoint=common.get("S3_ENDPOINT"),
         services={each.name: each.http for each in programs}
-        | {"aggregator-grpc": f"127.0.0.1:{aggregator_grpc}", "scheduler-grpc": f"127.0.0.1:{scheduler_grpc}"},
+        | {
+            "aggregator-grpc": f"127.0.0.1:{aggregator_grpc}",
+            "scheduler-grpc": f"127.0.0.1:{scheduler_grpc}",
+            "api-writes-grpc": f"127.0.0.1:{writes_grpc}",
+        },
     )
     return Plan(
         stages=[stage for stage in (storage, [aggregator], [scheduler, *workers], [reads, writes]) if stage],

@@ -1,0 +1,1 @@
+"""Generated from proto/kura/costs/v1."""
