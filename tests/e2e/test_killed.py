@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -12,6 +12,7 @@ from kura.testing.digest import Digest, digest_of
 from kura.testing.operator_payload import PROFILES, Payload, clusters, make_payloads
 from kura.testing.rabbitmq import RabbitMQ
 from kura.testing.running import RunningKura, running_kura
+from kura.testing.traces import Collector, collecting
 
 pytestmark = pytest.mark.slow
 
@@ -99,25 +100,62 @@ def upload_as_operator(kura: RunningKura, content: bytes) -> str:
             time.sleep(1)
 
 
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def separate(collector: Collector) -> Iterator[RunningKura]:
+    """A Kura of separate services that knows the cluster, is traced, and takes up soon what a killed worker left."""
+    environ = {"KURA_WORKER_LEASE_SECONDS": "6", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
+    with running_kura(split=True, environ=environ) as kura:
+        register(kura)
+        yield kura
+
+
+needs_rabbitmq = pytest.mark.skipif(not RabbitMQ.is_installed(), reason="rabbitmq-server is not installed")
+
+
 @pytest.mark.rabbitmq
 @pytest.mark.s3
-@pytest.mark.skipif(not RabbitMQ.is_installed(), reason="rabbitmq-server is not installed")
+@needs_rabbitmq
+def test_a_trace_leads_from_the_upload_through_every_service_to_the_database(
+    payloads: list[Payload], separate: RunningKura, collector: Collector
+):
+    separate.send(payloads[0].content)
+
+    upload, ingest = ("kura-api-writes", "POST /api/ingress/v1/upload"), ("kura-worker", "task IngestPayload")
+    collector.wait_for_path(upload, ingest, ("kura-worker", "UPDATE"))
+    collector.wait_for_path(
+        upload,
+        ingest,
+        ("kura-worker", "task SummariseRange"),
+        ("kura-aggregator", "/kura.aggregator.v1.AggregatorService/StartRun"),
+        ("kura-aggregator", "run"),
+        ("kura-aggregator", "database transaction"),
+    )
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.s3
+@needs_rabbitmq
 def test_separate_services_end_with_the_tables_of_one_process_whichever_is_killed(
-    payloads: list[Payload], undisturbed: Digest
+    payloads: list[Payload], undisturbed: Digest, separate: RunningKura
 ):
     chance = random.Random(5)
     victims = [*SERVICES, "database", "broker", "keeper"]
     chance.shuffle(victims)
-    with running_kura(split=True, environ={"KURA_WORKER_LEASE_SECONDS": "6"}) as kura:
-        schema = register(kura)
-        request_ids = []
-        for payload in payloads:
-            request_ids.append(upload_as_operator(kura, payload.content))
-            for part in [victims.pop() for _ in range(min(2, len(victims)))]:
-                time.sleep(chance.uniform(0.0, 0.8))
-                kill_part(kura, part)
+    request_ids = []
+    for payload in payloads:
+        request_ids.append(upload_as_operator(separate, payload.content))
+        for part in [victims.pop() for _ in range(min(2, len(victims)))]:
+            time.sleep(chance.uniform(0.0, 0.8))
+            kill_part(separate, part)
 
-        uploads = kura.wait(request_ids, seconds=240)
-        assert victims == []
-        assert [upload["state"] for upload in uploads] == ["done"] * len(payloads)
-        assert digest_of(kura.database_url, schema).differences(undisturbed) == []
+    [(schema,)] = separate.query("select schema_name from public.api_customer")
+    uploads = separate.wait(request_ids, seconds=240)
+    assert victims == []
+    assert [upload["state"] for upload in uploads] == ["done"] * len(payloads)
+    assert digest_of(separate.database_url, schema).differences(undisturbed) == []

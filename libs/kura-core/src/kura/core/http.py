@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -43,6 +44,7 @@ log = get_logger(__name__)
 API_PREFIX = "/api/cost-management/v1"
 SOURCES_PREFIX = "/api/sources/v1.0"
 OPEN_PREFIXES = (API_PREFIX, SOURCES_PREFIX)
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 OPEN_NAMES = ("status", "openapi.json", "application_types", "source_types")
 
 REQUEST_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:=-]{0,127}$")
@@ -147,10 +149,9 @@ class RequestContext:
                 message["headers"] = [*message.get("headers", []), *extra]
             await send(message)
 
-        name = f"{scope['method']} {scope['path']}"
         with (
             bound(request_id=request_id),
-            span(name, parent=headers.get("traceparent"), **{"http.method": scope["method"]}),
+            _span_of(scope, parent=headers.get("traceparent")) as current,
         ):
             try:
                 await self.app(scope, receive, send_with_headers)
@@ -163,8 +164,10 @@ class RequestContext:
                 route = scope.get("route")
                 template = getattr(route, "path", None) or "unmatched"
                 HTTP_SECONDS.labels(template, scope["method"], str(status)).observe(seconds)
+                current.update_name(f"{scope['method']} {template}")
+                current.set_attribute("http.response.status_code", status)
                 identity: Identity | None = state.get("identity")
-                if template not in {"/livez", "/readyz", "/metrics"}:
+                if scope["path"] not in PROBES:
                     log.info(
                         "request",
                         method=scope["method"],
@@ -176,6 +179,13 @@ class RequestContext:
                         username=identity.username if identity else None,
                         is_admin=identity.is_org_admin if identity else None,
                     )
+
+
+def _span_of(scope: Scope, *, parent: str | None) -> contextlib.AbstractContextManager[Span]:
+    """The span of a request, named by its method until its route is known; probes have none."""
+    if scope["path"] in PROBES:
+        return contextlib.nullcontext(INVALID_SPAN)
+    return span(scope["method"], parent=parent, kind=SpanKind.SERVER, **{"http.request.method": scope["method"]})
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -263,7 +273,6 @@ def build_app(
 ) -> Starlette:
     """One HTTP application: probes, then `routes` behind `identity` (none: open, for services without an API)."""
     probes = probe_routes(ready)
-    probe_paths = {"/livez", "/readyz", "/metrics"}
 
     @contextlib.asynccontextmanager
     async def nothing(app: Starlette) -> AsyncIterator[None]:
@@ -279,7 +288,7 @@ def build_app(
     )
     app.router.redirect_slashes = False
     if identity is not None:
-        app.add_middleware(Identified, provider=identity, is_open=lambda path: path in probe_paths or is_open(path))
+        app.add_middleware(Identified, provider=identity, is_open=lambda path: path in PROBES or is_open(path))
     app.add_middleware(RequestContext, service=service)
     return app
 
