@@ -4,90 +4,93 @@
 # source: kura/costs/v1/costs.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 7, 35, 1, "", "kura/costs/v1/costs.proto"
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'kura/costs/v1/costs.proto'
 )
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n\x19kura/costs/v1/costs.proto\x12\rkura.costs.v1"-\n\x0eQueryParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t"&\n\x16\x43reateCostModelRequest\x12\x0c\n\x04json\x18\x01 \x01(\x0c"\'\n\x17\x43reateCostModelResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c"4\n\x16UpdateCostModelRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x0c\n\x04json\x18\x02 \x01(\x0c"\'\n\x17UpdateCostModelResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c"&\n\x16\x44\x65leteCostModelRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t"\x19\n\x17\x44\x65leteCostModelResponse"\'\n\x17PreviewCostModelRequest\x12\x0c\n\x04json\x18\x01 \x01(\x0c"(\n\x18PreviewCostModelResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c"&\n\x16\x43reatePriceListRequest\x12\x0c\n\x04json\x18\x01 \x01(\x0c"\'\n\x17\x43reatePriceListResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c"4\n\x16UpdatePriceListRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x0c\n\x04json\x18\x02 \x01(\x0c"\'\n\x17UpdatePriceListResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c")\n\x19\x44uplicatePriceListRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t"*\n\x1a\x44uplicatePriceListResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c"&\n\x16\x44\x65letePriceListRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t"\x19\n\x17\x44\x65letePriceListResponse"#\n\x13GetCostModelRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t"$\n\x14GetCostModelResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c"E\n\x15ListCostModelsRequest\x12,\n\x05query\x18\x01 \x03(\x0b\x32\x1d.kura.costs.v1.QueryParameter"&\n\x16ListCostModelsResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c"Y\n\x1bListCostModelChangesRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12,\n\x05query\x18\x02 \x03(\x0b\x32\x1d.kura.costs.v1.QueryParameter",\n\x1cListCostModelChangesResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c"#\n\x13GetPriceListRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t"$\n\x14GetPriceListResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c"E\n\x15ListPriceListsRequest\x12,\n\x05query\x18\x01 \x03(\x0b\x32\x1d.kura.costs.v1.QueryParameter"&\n\x16ListPriceListsResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c"B\n\x12ListMetricsRequest\x12,\n\x05query\x18\x01 \x03(\x0b\x32\x1d.kura.costs.v1.QueryParameter"#\n\x13ListMetricsResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\x32\xae\x06\n\x10\x43ostWriteService\x12`\n\x0f\x43reateCostModel\x12%.kura.costs.v1.CreateCostModelRequest\x1a&.kura.costs.v1.CreateCostModelResponse\x12`\n\x0fUpdateCostModel\x12%.kura.costs.v1.UpdateCostModelRequest\x1a&.kura.costs.v1.UpdateCostModelResponse\x12`\n\x0f\x44\x65leteCostModel\x12%.kura.costs.v1.DeleteCostModelRequest\x1a&.kura.costs.v1.DeleteCostModelResponse\x12\x63\n\x10PreviewCostModel\x12&.kura.costs.v1.PreviewCostModelRequest\x1a\'.kura.costs.v1.PreviewCostModelResponse\x12`\n\x0f\x43reatePriceList\x12%.kura.costs.v1.CreatePriceListRequest\x1a&.kura.costs.v1.CreatePriceListResponse\x12`\n\x0fUpdatePriceList\x12%.kura.costs.v1.UpdatePriceListRequest\x1a&.kura.costs.v1.UpdatePriceListResponse\x12i\n\x12\x44uplicatePriceList\x12(.kura.costs.v1.DuplicatePriceListRequest\x1a).kura.costs.v1.DuplicatePriceListResponse\x12`\n\x0f\x44\x65letePriceList\x12%.kura.costs.v1.DeletePriceListRequest\x1a&.kura.costs.v1.DeletePriceListResponse2\xc8\x04\n\x0f\x43ostReadService\x12W\n\x0cGetCostModel\x12".kura.costs.v1.GetCostModelRequest\x1a#.kura.costs.v1.GetCostModelResponse\x12]\n\x0eListCostModels\x12$.kura.costs.v1.ListCostModelsRequest\x1a%.kura.costs.v1.ListCostModelsResponse\x12o\n\x14ListCostModelChanges\x12*.kura.costs.v1.ListCostModelChangesRequest\x1a+.kura.costs.v1.ListCostModelChangesResponse\x12W\n\x0cGetPriceList\x12".kura.costs.v1.GetPriceListRequest\x1a#.kura.costs.v1.GetPriceListResponse\x12]\n\x0eListPriceLists\x12$.kura.costs.v1.ListPriceListsRequest\x1a%.kura.costs.v1.ListPriceListsResponse\x12T\n\x0bListMetrics\x12!.kura.costs.v1.ListMetricsRequest\x1a".kura.costs.v1.ListMetricsResponseb\x06proto3'
-)
+
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19kura/costs/v1/costs.proto\x12\rkura.costs.v1\"-\n\x0eQueryParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"&\n\x16\x43reateCostModelRequest\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"\'\n\x17\x43reateCostModelResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"4\n\x16UpdateCostModelRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x0c\n\x04json\x18\x02 \x01(\x0c\"\'\n\x17UpdateCostModelResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"&\n\x16\x44\x65leteCostModelRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"\x19\n\x17\x44\x65leteCostModelResponse\"\'\n\x17PreviewCostModelRequest\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"(\n\x18PreviewCostModelResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"&\n\x16\x43reatePriceListRequest\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"\'\n\x17\x43reatePriceListResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"4\n\x16UpdatePriceListRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x0c\n\x04json\x18\x02 \x01(\x0c\"\'\n\x17UpdatePriceListResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\")\n\x19\x44uplicatePriceListRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"*\n\x1a\x44uplicatePriceListResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"&\n\x16\x44\x65letePriceListRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"\x19\n\x17\x44\x65letePriceListResponse\"#\n\x13GetCostModelRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"$\n\x14GetCostModelResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"E\n\x15ListCostModelsRequest\x12,\n\x05query\x18\x01 \x03(\x0b\x32\x1d.kura.costs.v1.QueryParameter\"&\n\x16ListCostModelsResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"Y\n\x1bListCostModelChangesRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12,\n\x05query\x18\x02 \x03(\x0b\x32\x1d.kura.costs.v1.QueryParameter\",\n\x1cListCostModelChangesResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"#\n\x13GetPriceListRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"$\n\x14GetPriceListResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"E\n\x15ListPriceListsRequest\x12,\n\x05query\x18\x01 \x03(\x0b\x32\x1d.kura.costs.v1.QueryParameter\"&\n\x16ListPriceListsResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"B\n\x12ListMetricsRequest\x12,\n\x05query\x18\x01 \x03(\x0b\x32\x1d.kura.costs.v1.QueryParameter\"#\n\x13ListMetricsResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\x32\xae\x06\n\x10\x43ostWriteService\x12`\n\x0f\x43reateCostModel\x12%.kura.costs.v1.CreateCostModelRequest\x1a&.kura.costs.v1.CreateCostModelResponse\x12`\n\x0fUpdateCostModel\x12%.kura.costs.v1.UpdateCostModelRequest\x1a&.kura.costs.v1.UpdateCostModelResponse\x12`\n\x0f\x44\x65leteCostModel\x12%.kura.costs.v1.DeleteCostModelRequest\x1a&.kura.costs.v1.DeleteCostModelResponse\x12\x63\n\x10PreviewCostModel\x12&.kura.costs.v1.PreviewCostModelRequest\x1a\'.kura.costs.v1.PreviewCostModelResponse\x12`\n\x0f\x43reatePriceList\x12%.kura.costs.v1.CreatePriceListRequest\x1a&.kura.costs.v1.CreatePriceListResponse\x12`\n\x0fUpdatePriceList\x12%.kura.costs.v1.UpdatePriceListRequest\x1a&.kura.costs.v1.UpdatePriceListResponse\x12i\n\x12\x44uplicatePriceList\x12(.kura.costs.v1.DuplicatePriceListRequest\x1a).kura.costs.v1.DuplicatePriceListResponse\x12`\n\x0f\x44\x65letePriceList\x12%.kura.costs.v1.DeletePriceListRequest\x1a&.kura.costs.v1.DeletePriceListResponse2\xc8\x04\n\x0f\x43ostReadService\x12W\n\x0cGetCostModel\x12\".kura.costs.v1.GetCostModelRequest\x1a#.kura.costs.v1.GetCostModelResponse\x12]\n\x0eListCostModels\x12$.kura.costs.v1.ListCostModelsRequest\x1a%.kura.costs.v1.ListCostModelsResponse\x12o\n\x14ListCostModelChanges\x12*.kura.costs.v1.ListCostModelChangesRequest\x1a+.kura.costs.v1.ListCostModelChangesResponse\x12W\n\x0cGetPriceList\x12\".kura.costs.v1.GetPriceListRequest\x1a#.kura.costs.v1.GetPriceListResponse\x12]\n\x0eListPriceLists\x12$.kura.costs.v1.ListPriceListsRequest\x1a%.kura.costs.v1.ListPriceListsResponse\x12T\n\x0bListMetrics\x12!.kura.costs.v1.ListMetricsRequest\x1a\".kura.costs.v1.ListMetricsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "kura.costs.v1.costs_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kura.costs.v1.costs_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_QUERYPARAMETER"]._serialized_start = 44
-    _globals["_QUERYPARAMETER"]._serialized_end = 89
-    _globals["_CREATECOSTMODELREQUEST"]._serialized_start = 91
-    _globals["_CREATECOSTMODELREQUEST"]._serialized_end = 129
-    _globals["_CREATECOSTMODELRESPONSE"]._serialized_start = 131
-    _globals["_CREATECOSTMODELRESPONSE"]._serialized_end = 170
-    _globals["_UPDATECOSTMODELREQUEST"]._serialized_start = 172
-    _globals["_UPDATECOSTMODELREQUEST"]._serialized_end = 224
-    _globals["_UPDATECOSTMODELRESPONSE"]._serialized_start = 226
-    _globals["_UPDATECOSTMODELRESPONSE"]._serialized_end = 265
-    _globals["_DELETECOSTMODELREQUEST"]._serialized_start = 267
-    _globals["_DELETECOSTMODELREQUEST"]._serialized_end = 305
-    _globals["_DELETECOSTMODELRESPONSE"]._serialized_start = 307
-    _globals["_DELETECOSTMODELRESPONSE"]._serialized_end = 332
-    _globals["_PREVIEWCOSTMODELREQUEST"]._serialized_start = 334
-    _globals["_PREVIEWCOSTMODELREQUEST"]._serialized_end = 373
-    _globals["_PREVIEWCOSTMODELRESPONSE"]._serialized_start = 375
-    _globals["_PREVIEWCOSTMODELRESPONSE"]._serialized_end = 415
-    _globals["_CREATEPRICELISTREQUEST"]._serialized_start = 417
-    _globals["_CREATEPRICELISTREQUEST"]._serialized_end = 455
-    _globals["_CREATEPRICELISTRESPONSE"]._serialized_start = 457
-    _globals["_CREATEPRICELISTRESPONSE"]._serialized_end = 496
-    _globals["_UPDATEPRICELISTREQUEST"]._serialized_start = 498
-    _globals["_UPDATEPRICELISTREQUEST"]._serialized_end = 550
-    _globals["_UPDATEPRICELISTRESPONSE"]._serialized_start = 552
-    _globals["_UPDATEPRICELISTRESPONSE"]._serialized_end = 591
-    _globals["_DUPLICATEPRICELISTREQUEST"]._serialized_start = 593
-    _globals["_DUPLICATEPRICELISTREQUEST"]._serialized_end = 634
-    _globals["_DUPLICATEPRICELISTRESPONSE"]._serialized_start = 636
-    _globals["_DUPLICATEPRICELISTRESPONSE"]._serialized_end = 678
-    _globals["_DELETEPRICELISTREQUEST"]._serialized_start = 680
-    _globals["_DELETEPRICELISTREQUEST"]._serialized_end = 718
-    _globals["_DELETEPRICELISTRESPONSE"]._serialized_start = 720
-    _globals["_DELETEPRICELISTRESPONSE"]._serialized_end = 745
-    _globals["_GETCOSTMODELREQUEST"]._serialized_start = 747
-    _globals["_GETCOSTMODELREQUEST"]._serialized_end = 782
-    _globals["_GETCOSTMODELRESPONSE"]._serialized_start = 784
-    _globals["_GETCOSTMODELRESPONSE"]._serialized_end = 820
-    _globals["_LISTCOSTMODELSREQUEST"]._serialized_start = 822
-    _globals["_LISTCOSTMODELSREQUEST"]._serialized_end = 891
-    _globals["_LISTCOSTMODELSRESPONSE"]._serialized_start = 893
-    _globals["_LISTCOSTMODELSRESPONSE"]._serialized_end = 931
-    _globals["_LISTCOSTMODELCHANGESREQUEST"]._serialized_start = 933
-    _globals["_LISTCOSTMODELCHANGESREQUEST"]._serialized_end = 1022
-    _globals["_LISTCOSTMODELCHANGESRESPONSE"]._serialized_start = 1024
-    _globals["_LISTCOSTMODELCHANGESRESPONSE"]._serialized_end = 1068
-    _globals["_GETPRICELISTREQUEST"]._serialized_start = 1070
-    _globals["_GETPRICELISTREQUEST"]._serialized_end = 1105
-    _globals["_GETPRICELISTRESPONSE"]._serialized_start = 1107
-    _globals["_GETPRICELISTRESPONSE"]._serialized_end = 1143
-    _globals["_LISTPRICELISTSREQUEST"]._serialized_start = 1145
-    _globals["_LISTPRICELISTSREQUEST"]._serialized_end = 1214
-    _globals["_LISTPRICELISTSRESPONSE"]._serialized_start = 1216
-    _globals["_LISTPRICELISTSRESPONSE"]._serialized_end = 1254
-    _globals["_LISTMETRICSREQUEST"]._serialized_start = 1256
-    _globals["_LISTMETRICSREQUEST"]._serialized_end = 1322
-    _globals["_LISTMETRICSRESPONSE"]._serialized_start = 1324
-    _globals["_LISTMETRICSRESPONSE"]._serialized_end = 1359
-    _globals["_COSTWRITESERVICE"]._serialized_start = 1362
-    _globals["_COSTWRITESERVICE"]._serialized_end = 2176
-    _globals["_COSTREADSERVICE"]._serialized_start = 2179
-    _globals["_COSTREADSERVICE"]._serialized_end = 2763
+  DESCRIPTOR._loaded_options = None
+  _globals['_QUERYPARAMETER']._serialized_start=44
+  _globals['_QUERYPARAMETER']._serialized_end=89
+  _globals['_CREATECOSTMODELREQUEST']._serialized_start=91
+  _globals['_CREATECOSTMODELREQUEST']._serialized_end=129
+  _globals['_CREATECOSTMODELRESPONSE']._serialized_start=131
+  _globals['_CREATECOSTMODELRESPONSE']._serialized_end=170
+  _globals['_UPDATECOSTMODELREQUEST']._serialized_start=172
+  _globals['_UPDATECOSTMODELREQUEST']._serialized_end=224
+  _globals['_UPDATECOSTMODELRESPONSE']._serialized_start=226
+  _globals['_UPDATECOSTMODELRESPONSE']._serialized_end=265
+  _globals['_DELETECOSTMODELREQUEST']._serialized_start=267
+  _globals['_DELETECOSTMODELREQUEST']._serialized_end=305
+  _globals['_DELETECOSTMODELRESPONSE']._serialized_start=307
+  _globals['_DELETECOSTMODELRESPONSE']._serialized_end=332
+  _globals['_PREVIEWCOSTMODELREQUEST']._serialized_start=334
+  _globals['_PREVIEWCOSTMODELREQUEST']._serialized_end=373
+  _globals['_PREVIEWCOSTMODELRESPONSE']._serialized_start=375
+  _globals['_PREVIEWCOSTMODELRESPONSE']._serialized_end=415
+  _globals['_CREATEPRICELISTREQUEST']._serialized_start=417
+  _globals['_CREATEPRICELISTREQUEST']._serialized_end=455
+  _globals['_CREATEPRICELISTRESPONSE']._serialized_start=457
+  _globals['_CREATEPRICELISTRESPONSE']._serialized_end=496
+  _globals['_UPDATEPRICELISTREQUEST']._serialized_start=498
+  _globals['_UPDATEPRICELISTREQUEST']._serialized_end=550
+  _globals['_UPDATEPRICELISTRESPONSE']._serialized_start=552
+  _globals['_UPDATEPRICELISTRESPONSE']._serialized_end=591
+  _globals['_DUPLICATEPRICELISTREQUEST']._serialized_start=593
+  _globals['_DUPLICATEPRICELISTREQUEST']._serialized_end=634
+  _globals['_DUPLICATEPRICELISTRESPONSE']._serialized_start=636
+  _globals['_DUPLICATEPRICELISTRESPONSE']._serialized_end=678
+  _globals['_DELETEPRICELISTREQUEST']._serialized_start=680
+  _globals['_DELETEPRICELISTREQUEST']._serialized_end=718
+  _globals['_DELETEPRICELISTRESPONSE']._serialized_start=720
+  _globals['_DELETEPRICELISTRESPONSE']._serialized_end=745
+  _globals['_GETCOSTMODELREQUEST']._serialized_start=747
+  _globals['_GETCOSTMODELREQUEST']._serialized_end=782
+  _globals['_GETCOSTMODELRESPONSE']._serialized_start=784
+  _globals['_GETCOSTMODELRESPONSE']._serialized_end=820
+  _globals['_LISTCOSTMODELSREQUEST']._serialized_start=822
+  _globals['_LISTCOSTMODELSREQUEST']._serialized_end=891
+  _globals['_LISTCOSTMODELSRESPONSE']._serialized_start=893
+  _globals['_LISTCOSTMODELSRESPONSE']._serialized_end=931
+  _globals['_LISTCOSTMODELCHANGESREQUEST']._serialized_start=933
+  _globals['_LISTCOSTMODELCHANGESREQUEST']._serialized_end=1022
+  _globals['_LISTCOSTMODELCHANGESRESPONSE']._serialized_start=1024
+  _globals['_LISTCOSTMODELCHANGESRESPONSE']._serialized_end=1068
+  _globals['_GETPRICELISTREQUEST']._serialized_start=1070
+  _globals['_GETPRICELISTREQUEST']._serialized_end=1105
+  _globals['_GETPRICELISTRESPONSE']._serialized_start=1107
+  _globals['_GETPRICELISTRESPONSE']._serialized_end=1143
+  _globals['_LISTPRICELISTSREQUEST']._serialized_start=1145
+  _globals['_LISTPRICELISTSREQUEST']._serialized_end=1214
+  _globals['_LISTPRICELISTSRESPONSE']._serialized_start=1216
+  _globals['_LISTPRICELISTSRESPONSE']._serialized_end=1254
+  _globals['_LISTMETRICSREQUEST']._serialized_start=1256
+  _globals['_LISTMETRICSREQUEST']._serialized_end=1322
+  _globals['_LISTMETRICSRESPONSE']._serialized_start=1324
+  _globals['_LISTMETRICSRESPONSE']._serialized_end=1359
+  _globals['_COSTWRITESERVICE']._serialized_start=1362
+  _globals['_COSTWRITESERVICE']._serialized_end=2176
+  _globals['_COSTREADSERVICE']._serialized_start=2179
+  _globals['_COSTREADSERVICE']._serialized_end=2763
 # @@protoc_insertion_point(module_scope)
