@@ -239,6 +239,53 @@ def test_8_6_daily_pod_rows(rules):
     assert {row["interval_start"] for row in report.daily} == {datetime(2025, 1, 10)}
 
 
+MIG_COLUMNS = ("gpu_max_slices", "mig_instance_id", "mig_profile", "mig_strategy")
+RELEASES = [
+    ("3.2", "storage_usage", ("node", "csi_driver", "csi_volume_handle"), {}),
+    ("3.3", "storage_usage", (), {}),
+    ("2.0", "pod_usage", ("node_role",), {}),
+    ("4.4", "pod_usage", (), {}),
+    ("4.0", "vm_usage", (), {}),
+    ("4.3", "gpu_usage", (*MIG_COLUMNS, "gpu_pod_utilization"), {}),
+    ("4.4.0", "gpu_usage", ("gpu_pod_utilization",), {"gpu_max_slices": 7.0}),
+    ("4.4.1", "gpu_usage", (), {"gpu_vendor_name": "nvidia0", "gpu_max_slices": 4.0}),
+]
+
+
+@pytest.mark.parametrize(("release", "report_type", "absent", "sent"), RELEASES)
+def test_columns_that_a_release_does_not_send_are_null_by_day(rules, release, report_type, absent, sent):
+    rows = [report_row(report_type, DAY.replace(hour=hour), **sent) for hour in range(2)]
+    report = rules.read(csv_bytes([{name: row[name] for name in row if name not in absent} for row in rows]))
+
+    [day] = report.daily
+    assert report.report_type == report_type
+    assert len(report.hourly) == 2
+    assert "gpu_pod_utilization" not in day
+    assert {day[name] for name in absent if name in day} <= {None}
+    assert {name: day[name] for name in sent} == sent
+
+
+ONE_DAY = {"start": "2025-01-10T00:00:00Z", "end": "2025-01-10T05:59:59Z"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "additive", "hours"),
+    [
+        ({}, True, {}),
+        ({"version": "abc", **ONE_DAY}, True, {date(2025, 1, 10): 6}),
+        ({"version": "abc", "daily_reports": True, **ONE_DAY}, False, {date(2025, 1, 10): 6}),
+        ({"version": "", "daily_reports": True, **ONE_DAY}, False, {date(2025, 1, 10): 6}),
+    ],
+    ids=["metering", "1.x", "3.x", "without a version"],
+)
+def test_manifests_of_all_releases_say_whether_they_add_or_replace(fields, additive, hours):
+    text = json.dumps({"uuid": str(uuid4()), "cluster_id": "c", "date": "2025-01-10T06:00:00Z", **fields}).encode()
+    plain, read = reference_manifests.read_manifest(text), product_manifests.read_manifest(text)
+
+    assert plain.additive == read.additive == additive
+    assert reference_manifests.hours_per_day(plain.start, plain.end) == read.hours_per_day == hours
+
+
 def test_a_time_is_read_in_the_two_forms_and_refused_in_others(rules):
     def read(text: str) -> object:
         row = report_row("node_labels", DAY, node="n1", interval_start=text)
