@@ -149,10 +149,31 @@ def test_a_row_with_too_few_fields_is_filled_with_empty_text(convert):
     assert [(row["node"], row["node_labels"]) for row in hourly(convert(csv))] == [("n1", '{"a": "b"}'), ("n2", "{}")]
 
 
-def test_a_cell_of_ten_megabytes_is_kept(convert):
-    long = "x" * 10_000_000
+def test_a_text_that_nothing_can_be_called_drops_its_row(convert):
+    done = convert(csv_bytes([pod(pod="x" * 10_000_000), pod(pod="y" * 65_537), pod(pod="z" * 65_536)]))
 
-    assert hourly(convert(csv_bytes([pod(pod=long), pod()])))[0]["pod"] == long
+    assert [row["pod"][0] for row in hourly(done)] == ["z"]
+    assert (dict(done.dropped), dict(done.cells)) == ({"name_too_long": 2}, {"too_long": 1})
+
+
+def test_a_label_cell_that_no_object_can_have_holds_no_labels_and_is_counted(convert):
+    cells = ["label_a:" + "|label_b:" * 20_000, "label_a:" + "|label_b:" * 40_000]
+    done = convert(csv_bytes([pod(pod_labels=cell) for cell in cells]))
+
+    assert [row["pod_labels"] for row in hourly(done)] == ['{"a": "", "b": ""}', "{}"]
+    assert (dict(done.dropped), dict(done.cells)) == ({}, {"too_long": 1})
+
+
+def test_no_more_tag_keys_are_remembered_than_people_give(convert):
+    cells = ["|".join(f"label_{number}_{key}:" for key in range(1000)) for number in range(50)]
+
+    assert len(convert(csv_bytes([pod(pod_labels=cell) for cell in cells])).tag_keys) == 20_000
+
+
+def test_a_file_whose_lines_end_with_carriage_returns_alone_is_read(convert):
+    plain = csv_bytes([node(node=f"n{number}") for number in range(5)])
+
+    assert hourly(convert(plain.replace(b"\n", b"\r"))) == hourly(convert(plain))
 
 
 # ── cells ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, DateTime, Row, and_, any_, func, insert, literal, or_, select, text, update
+from sqlalchemy import Connection, DateTime, Row, and_, any_, false, func, insert, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.types import Text
@@ -40,7 +40,6 @@ INCOMPLETE = "incomplete_manifest"
 PARTIAL = "partial"
 FILE_REFUSED = "file_refused"
 
-TAG_KEY_BATCH = 500
 LONGEST_REPORT_NAME = 128  # bytes; longer names are stored shortened
 
 
@@ -368,9 +367,12 @@ def fail_file(connection: Connection, manifest_id: int, name: str) -> None:
 def add_tag_keys(connection: Connection, keys: Iterable[str]) -> None:
     """Make unknown keys known, disabled; known ones are not touched (§6.10)."""
     wanted = sorted(set(keys))
-    for start in range(0, len(wanted), TAG_KEY_BATCH):
-        rows = [{"key": key, "enabled": False, "provider_type": "OCP"} for key in wanted[start : start + TAG_KEY_BATCH]]
-        connection.execute(upsert(ENABLED_TAG_KEYS).values(rows).on_conflict_do_nothing())
+    if not wanted:
+        return
+    found = func.unnest(literal(wanted, ARRAY(Text))).column_valued("key")
+    rows = select(func.gen_random_uuid(), found, false(), literal("OCP"))
+    names = ["uuid", "key", "enabled", "provider_type"]
+    connection.execute(upsert(ENABLED_TAG_KEYS).from_select(names, rows).on_conflict_do_nothing())
 
 
 def unknown_tag_keys(connection: Connection, keys: Iterable[str]) -> set[str]:

@@ -27,6 +27,8 @@ from kura.workers.ocp.report_types import (
     LARGEST,
     LARGEST_PLAUSIBLE,
     LONGEST,
+    LONGEST_LABELS,
+    LONGEST_TEXT,
     LONGEST_USUAL,
     REPORT_TYPES,
     TIME_COLUMNS,
@@ -159,10 +161,11 @@ def type_block(block: Block, layout: Layout) -> TypedBlock:
     for name, kind in layout.report_type.kinds.items():
         if kind in (Kind.NUMBER, Kind.NULLABLE_NUMBER) and name not in layout.report_type.derived:
             columns[name] = _numbers(raw, name, layout.report_type, keep, dropped, cells)
-        elif name in LONGEST and name in raw.column_names:
-            _drop(keep, _longer_than(_one(raw[name]), LONGEST[name]), dropped, ROW_NAME_TOO_LONG)
-        elif name in LONGEST_USUAL and name in raw.column_names:
-            cells[CELL_TOO_LONG] += int(_longer_than(_one(raw[name]), LONGEST_USUAL[name]).sum())
+        elif kind is Kind.TEXT and name in raw.column_names:
+            _drop(keep, _longer_than(raw, name, LONGEST.get(name, LONGEST_TEXT)), dropped, ROW_NAME_TOO_LONG)
+            cells[CELL_TOO_LONG] += int((keep & _longer_than(raw, name, LONGEST_USUAL.get(name, LONGEST_TEXT))).sum())
+        elif kind is Kind.LABELS:
+            cells[CELL_TOO_LONG] += int(_longer_than(raw, name, LONGEST_LABELS).sum())
 
     every = bool(keep.all())
     typed = raw if every else raw.filter(pa.array(keep))
@@ -390,12 +393,13 @@ def _text(typed: pa.Table, name: str, *, compact: bool) -> pa.Array:
     return column.dictionary_decode().dictionary_encode() if compact else column
 
 
-def _longer_than(column: pa.DictionaryArray, characters: int) -> np.ndarray:
+def _longer_than(raw: pa.Table, name: str, characters: int) -> np.ndarray:
     """Rows whose text has more characters."""
-    longest = np.array([len(text) for text in column.dictionary.to_pylist()], dtype=np.int64)
-    if not len(longest) or longest.max() <= characters:
+    column = _one(raw[name])
+    lengths = pc.utf8_length(column.dictionary).to_numpy()
+    if not len(lengths) or lengths.max() <= characters:
         return np.zeros(len(column), dtype=bool)
-    too_long: np.ndarray = longest[column.indices.to_numpy()] > characters
+    too_long: np.ndarray = lengths[column.indices.to_numpy()] > characters
     return too_long
 
 

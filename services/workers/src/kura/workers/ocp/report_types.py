@@ -52,6 +52,12 @@ LONGEST_USUAL = {
 }
 """Characters of texts that no summary table limits. A longer one is taken in; it is counted and logged."""
 
+LONGEST_TEXT = 65_536
+"""Characters of any text. A row with a longer one is dropped: a few of them would fill the memory of a daily group."""
+
+LONGEST_LABELS = 262_144
+"""Characters of a label cell: what Kubernetes allows for all annotations of an object. A longer one holds no label."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportType:
