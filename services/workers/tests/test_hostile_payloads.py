@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import random
 import resource
 import tarfile
@@ -20,7 +21,9 @@ from uuid import uuid4
 import pytest
 from workers_house import CLUSTER, DAY, House, at, payload, pods
 
+from kura.core.errors import PayloadRefused
 from kura.testing.archives import Member, csv_bytes, manifest_of, payload_bytes
+from kura.workers.ocp.manifest import read_manifest
 
 GOOD = csv_bytes(pods(DAY))
 HEADER, ROW = GOOD.splitlines(keepends=True)[:2]
@@ -287,3 +290,63 @@ async def test_F36_quotes_in_every_wrong_place_take_no_time(house: House):
     assert "longer than 16 MiB" in ended[3].reason
     assert "never ends" in headless.reason
     await assert_unharmed(house)
+
+
+ODD_MANIFESTS: dict[str, dict[str, object]] = {
+    "NUL in the version": {"version": "a\0b"},
+    "NUL in the status": {"cr_status": {"clusterVersion": "a\0b", "upload": {"error": "c\0d"}}},
+    "NUL in the message": {"cr_status": {"reports": {"data_collection_message": "a\0b{"}}, "start": None, "end": None},
+    "texts of megabytes": {
+        "version": "v" * MIB,
+        "cr_status": {"clusterVersion": "v" * MIB, "source": {"error": "e" * 2 * MIB}},
+    },
+    "an error of lists in lists": {"cr_status": {"upload": {"error": [[[[{}]]]], "upload": [0]}}},
+    "an error of a thousand levels": {"cr_status": {"upload": {"error": json.loads("[" * 900 + "]" * 900)}}},
+    "status sections of other types": {"cr_status": {"upload": 7, "reports": [], "clusterVersion": {"a": 1}}},
+    "packaged at the end of time": {"date": "9999-12-31T23:59:59Z"},
+    "collected at the end of time": {"start": "9999-12-31T00:00:00Z", "end": "9999-12-31T23:59:59Z"},
+    "collected from the beginning of time to its end": {"start": "0002-01-01T00:00:00Z", "end": "9999-12-31T23:59:59Z"},
+    "collected backwards": {"start": at(DAY, 5).isoformat(), "end": at(DAY, 1).isoformat()},
+    "fields nobody knows": {"x" * 1000: {"y": [1e308, -1, 2**63, None]}, "": ""},
+    "a version in another script": {"version": "\u202e\U0001f4a9\ufeff\ufdd0"},
+}
+
+
+async def test_S35_odd_manifests_are_taken(house: House):
+    for case, changes in ODD_MANIFESTS.items():
+        upload = await house.take_in(
+            payload_bytes(manifest=json.dumps(manifest(**changes)).encode(), files={"pods.csv": GOOD})
+        )
+        assert (upload.state, upload.reason) == ("done", None), case
+
+    await assert_same_hours(house)
+
+
+WRONG_TYPES = [None, 0, 1e400, True, "", "x", [], ["x", 1], {}, "\0", "../x", 2**200]
+
+
+def test_S35_a_field_of_a_wrong_type_is_refused_and_named():
+    odd: list[str] = []
+    for field in ("uuid", "cluster_id", "date", "files", "start", "end", "certified", "daily_reports", "cr_status"):
+        for value in WRONG_TYPES:
+            text = json.dumps(manifest(**{field: value})).replace("Infinity", "1e400").encode()
+            try:
+                read_manifest(text)
+            except PayloadRefused as refused:
+                assert field in str(refused) or "not valid JSON" in str(refused), (field, value)
+            else:
+                odd.append(f"{field}={value!r}")
+
+    assert odd == [
+        "cluster_id='x'",
+        "files=None",
+        "files=[]",
+        "start=None",
+        "end=None",
+        "certified=None",
+        "certified=True",
+        "daily_reports=None",
+        "daily_reports=True",
+        "cr_status=None",
+        "cr_status={}",
+    ]

@@ -21,11 +21,17 @@ T = TypeVar("T")
 LARGEST_MANIFEST_BYTES = 10 * 2**20
 LONGEST_CLUSTER_ID = 50  # width of the database column
 LONGEST_FILE_NAME = 512
+LONGEST_KEPT = 4096  # characters of texts that are only shown
 MOST_FILES = 10_000
 LONGEST_RANGE = timedelta(days=4000)  # more than the longest retention, 120 months
 
 NO_DATA_YEAR = 1
 """Go's zero time: the operator collected nothing."""
+
+LAST_YEAR = 9999
+"""Of what Python and PostgreSQL both count; days of it have none behind them."""
+
+NO_TEXT = "an error that is not text"
 
 ERROR_SECTIONS = ("authentication", "packaging", "upload", "prometheus", "source")
 """Parts of cr_status whose `error` is kept."""
@@ -99,7 +105,7 @@ def read_manifest(text: bytes, *, releases: Mapping[str, str] | None = None) -> 
         raise _refused("manifest.json is not a JSON object")
 
     ignored: list[str] = []
-    version = _optional(fields, "version", str, "", ignored)
+    version = _kept(_optional(fields, "version", str, "", ignored))
     cr_status = _optional(fields, "cr_status", dict, {}, ignored)
     start = _time(fields, "start")
     end = _time(fields, "end")
@@ -134,7 +140,7 @@ def hours_per_day(start: datetime | None, end: datetime | None) -> dict[Day, int
     Errors  none; nothing known gives an empty dict
     Source  ocp-payload §3.2 (2), example 8.3
     """
-    if start is None or end is None or NO_DATA_YEAR in (start.year, end.year):
+    if start is None or end is None or NO_DATA_YEAR in (start.year, end.year) or end.year == LAST_YEAR:
         return {}
     if not timedelta(0) <= end - start <= LONGEST_RANGE:
         return {}
@@ -257,13 +263,15 @@ def _section(cr_status: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _errors(cr_status: dict[str, Any]) -> dict[str, str] | None:
-    errors = {
-        f"{section}_error": str(_section(cr_status, section)["error"])
-        for section in ERROR_SECTIONS
-        if _section(cr_status, section).get("error")
-    }
+    found = {f"{section}_error": _section(cr_status, section).get("error") for section in ERROR_SECTIONS}
+    errors = {name: _kept(error) if isinstance(error, str) else NO_TEXT for name, error in found.items() if error}
     return errors or None
 
 
 def _text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return _kept(value) if isinstance(value, str) and value else None
+
+
+def _kept(text: str) -> str:
+    """As much of a text as a column of the database takes and a page shows."""
+    return text[:LONGEST_KEPT].replace("\0", "")
