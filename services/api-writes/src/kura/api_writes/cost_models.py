@@ -95,6 +95,8 @@ def read_cost_model(
         for source in sources:
             if source not in known:
                 problems.add("source_uuids", f"There is no source {source}.")
+            elif known[source].type != source_type_of(source_type):
+                problems.add("source_uuids", f"The source {source} is not of type {source_type}.")
 
     markup = _read_markup(body, problems)
     distribution = _read_distribution(body.get("distribution"), problems, where="distribution")

@@ -21,6 +21,7 @@ from kura.queue.outbox import tenant_flags
 from kura.queue.queues import routed
 from kura.rpc.tasks.v1 import tasks_pb2
 from kura.store.database import Database, in_schema
+from kura.store.sources import SourceType, source_type_of
 from kura.store.tables.shared import CUSTOMER, PROVIDER, SOURCES
 from kura.store.tables.tenant import ENABLED_CURRENCY, TENANT_SETTINGS
 from kura.store.tenancy import ensure_tenant, find_customer, get_or_create_customer, tenant_exists
@@ -94,22 +95,30 @@ def cost_writes(
         )
 
 
-def providers_of(connection: Connection, tenant: Tenant) -> dict[UUID, bool]:
-    """The organisation's providers and whether each is active; those being deleted are left out."""
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """A source's provider as cost models need it."""
+
+    type: SourceType | None
+    active: bool
+
+
+def providers_of(connection: Connection, tenant: Tenant) -> dict[UUID, Provider]:
+    """The organisation's providers; those being deleted are left out."""
     going = select(SOURCES.c.source_id).where(SOURCES.c.provider_id == PROVIDER.c.uuid, SOURCES.c.pending_delete)
     rows = connection.execute(
-        select(PROVIDER.c.uuid, PROVIDER.c.active)
+        select(PROVIDER.c.uuid, PROVIDER.c.type, PROVIDER.c.active)
         .join(CUSTOMER, CUSTOMER.c.id == PROVIDER.c.customer_id)
         .where(CUSTOMER.c.org_id == tenant.org_id, ~going.exists())
     )
-    return {row.uuid: row.active for row in rows}
+    return {row.uuid: Provider(type=source_type_of(row.type), active=row.active) for row in rows}
 
 
 def recalculate(
     connection: Connection, tenant: Tenant, sources: Iterable[UUID], *, today: date, delay: timedelta
 ) -> None:
     """Ask for this month's costs of every active source, after the transaction; waiting requests are merged."""
-    active = {key for key, is_active in providers_of(connection, tenant).items() if is_active}
+    active = {key for key, provider in providers_of(connection, tenant).items() if provider.active}
     queue = routed("priority", flags=tenant_flags(connection, tenant.schema), xl=False)
     for source in sorted(active & set(sources)):
         task = tasks_pb2.ApplyCostModel(
