@@ -51,7 +51,16 @@ def has_machines(tx: Transaction, *, cluster: Cluster, month: DayRange) -> bool:
 
 
 def fill_vm_table(tx: Transaction, *, cluster: Cluster, month: DayRange, report: MonthlyReport) -> None:
-    """Replace the machines of the month: their own costs, their share of distributed costs, their storage."""
+    """Replace the machines of the month: their own costs, their share of distributed costs, their storage.
+
+    In      the daily summary of the month, with costs; what Parquet tells about machines
+    Out     rows of reporting_ocp_vm_summary_p, none for a month without machines
+    Rule    `vm_compute`: costs of the machine's pods per rate type, no row without any; `vm_distributed`: costs
+            distributed to its node and project, by its part of what is used there that day; `vm_storage`: its claims,
+            as far as the second-latest day with storage has them, the largest share of a day
+    Errors  none
+    Source  ocp-pipeline §10.5, decision P9; example E11
+    """
     scope = (str(cluster.provider_uuid), month.start, month.end)
     tx.run(ui_tables.delete_of(tenant.VM_SUMMARY), *scope)
     machines = machines_of_month(tx.rows(postgresql_statement("vm_of_day"), *scope), report)

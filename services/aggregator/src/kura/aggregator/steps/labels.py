@@ -12,7 +12,7 @@ VIRTUAL_MACHINE_KEY = "vm_kubevirt_io_name"
 
 
 def counted_keys(enabled_keys: Iterable[str]) -> list[str]:
-    """K: the enabled OpenShift tag keys and the virtual machine's name."""
+    """K: the enabled OpenShift tag keys and the virtual machine's name (ocp-pipeline §3, decision P1)."""
     return sorted({VIRTUAL_MACHINE_KEY, *enabled_keys})
 
 
