@@ -16,23 +16,31 @@ from kura.single_pod.explaining import Explanation, closing_line, explain_costs,
 from kura.single_pod.generating import recent_payloads
 from kura.single_pod.pricing import Applied, apply_model, find_model, read_model
 from kura.single_pod.uploads import add_missing_sources, wait_until_visible
+from kura.testing.digest import exact_digest_of
 from kura.testing.profiles import PROFILES
-from kura.testing.running import running_kura
+from kura.testing.running import RunningKura, running_kura
 
 pytestmark = pytest.mark.slow
 
 SAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "cost-model.yaml"
 MONTH = [("filter[time_scope_units]", "month"), ("filter[time_scope_value]", "-1")]
+SCHEMA = "org1234567"
 SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
-def kura(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kura]:
-    """Kura with two days of one small cluster and no prices."""
+def running() -> Iterator[RunningKura]:
     now = datetime.now(UTC)
     if now.day == 1 and now.hour == 0:
         pytest.skip("this month has no data yet")
-    with running_kura() as running, Kura(running.http) as opened:
+    with running_kura() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def kura(running: RunningKura, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kura]:
+    """Kura with two days of one small cluster and no prices."""
+    with Kura(running.http) as opened:
         payloads = list(recent_payloads(PROFILES["tiny"], days=2, end=None, seed=5))
         add_missing_sources(opened, {payload.cluster_id: payload.cluster_name for payload in payloads})
         sent = []
@@ -77,7 +85,7 @@ def applied(kura: Kura, path: Path) -> Applied:
     return apply_model(kura, read_model(path), sources=[source["name"]])
 
 
-def test_costs_from_beginning_to_end(kura: Kura, tmp_path: Path):
+def test_costs_from_beginning_to_end(kura: Kura, running: RunningKura, tmp_path: Path):
     assert explained(kura).lines == []
 
     made = applied(kura, SAMPLE)
@@ -114,7 +122,9 @@ def test_costs_from_beginning_to_end(kura: Kura, tmp_path: Path):
     # The preview says it before, and writes nothing.
     (source,) = kura.pages("/sources/")
     body = {**read_model(dearer).body, "source_uuids": [source["uuid"]]}
+    stored = exact_digest_of(running.database_url, SCHEMA)
     previewed = kura.post("/cost-models/preview/", body)
+    assert exact_digest_of(running.database_url, SCHEMA).differences(stored) == []
     assert previewed["meta"]["total"]["now"]["distributed"] == pytest.approx(whole.total, abs=1e-6)
     assert previewed["meta"]["total"]["difference"] == pytest.approx(cpu, abs=1e-6)
     assert explained(kura).total == pytest.approx(whole.total, abs=1e-9)

@@ -11,15 +11,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import psutil
 import pytest
 
+from kura.rpc.costs.v1 import costs_pb2
 from kura.single_pod.home import holder_of
 from kura.single_pod.private_s3 import open_store
+from kura.testing.digest import exact_digest_of
 from kura.testing.rabbitmq import RabbitMQ
 
 pytestmark = [
@@ -30,6 +34,7 @@ pytestmark = [
     pytest.mark.skipif(not RabbitMQ.is_installed(), reason="rabbitmq-server is not installed"),
 ]
 READY_SECONDS = 300.0
+SCHEMA = "org1234567"
 
 
 def kura(*arguments: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
@@ -119,6 +124,29 @@ def test_what_is_uploaded_becomes_visible_through_every_process(split: Split, tm
     assert sent.returncode == 0, sent.stderr
     assert [upload["state"] for upload in json.loads(sent.stdout)["uploads"]] == ["done"]
     assert json.loads(report.stdout)["meta"]["total"]["usage"]["value"] > 0
+
+
+def test_a_preview_is_computed_by_another_process_and_writes_nothing(split: Split):
+    endpoints, today = split.endpoints, datetime.now(UTC).date()
+    api = f"{endpoints['http']}/api/cost-management/v1"
+    (source,) = httpx.get(f"{api}/sources/", trust_env=False).json()["data"]
+    rate = {"metric": {"name": "cpu_core_usage_per_hour"}, "tiered_rates": [{"value": 2, "unit": "USD"}]}
+    period = {"start_date": (today - timedelta(days=3)).isoformat(), "end_date": today.isoformat()}
+    body = {"source_uuids": [source["uuid"]], "rates": [rate], "distribution_info": {"worker_cost": False}, **period}
+    used = httpx.get(f"{api}/reports/openshift/compute/", params=period, trust_env=False).json()["meta"]["total"]
+    before = exact_digest_of(endpoints["database_url"], SCHEMA)
+
+    answer = httpx.post(f"{api}/cost-models/preview/", json=body, timeout=60, trust_env=False)
+    with grpc.insecure_channel(endpoints["services"]["api-writes-grpc"]) as channel:
+        call = channel.unary_unary("/kura.costs.v1.CostWriteService/PreviewCostModel")
+        over_grpc = call(costs_pb2.PreviewCostModelRequest(json=json.dumps(body).encode()).SerializeToString())
+
+    assert exact_digest_of(endpoints["database_url"], SCHEMA).differences(before) == []
+    assert answer.status_code == 200, answer.text
+    total = answer.json()["meta"]["total"]
+    assert total["now"]["distributed"] == 0
+    assert total["difference"] > 2 * used["usage"]["value"] > 0  # what is idle costs too
+    assert json.loads(costs_pb2.PreviewCostModelResponse.FromString(over_grpc).json) == answer.json()
 
 
 def test_the_addresses_of_all_parts_are_written(split: Split):
