@@ -10,7 +10,7 @@ import csv
 import io
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,8 +20,9 @@ from uuid import uuid4
 sys.path.insert(0, str(Path(__file__).parents[1] / "spec"))
 
 import typer
-from openshift_tables import Expected, all_differences, settings_of
+from openshift_tables import Expected, all_differences, other_nodes, settings_of
 from reference.run import line_items
+from settings_changes import change_settings
 
 from kura.testing.nise import NisePayload, nise_payloads
 from kura.testing.running import RunningKura, running_kura
@@ -120,8 +121,14 @@ HISTORIES: dict[str, Callable[[Sequence[NisePayload]], Steps]] = {
 }
 
 
-def check(kura: RunningKura, scenario: Path, history: str, start: datetime, end: datetime) -> dict[str, list[str]]:
-    """What differs after the last step."""
+Found = Iterator[tuple[str, dict[str, list[str]]]]
+"""What was done, and what differs then."""
+
+
+def check(
+    kura: RunningKura, scenario: Path, history: str, start: datetime, end: datetime, *, with_settings: bool
+) -> Found:
+    """What differs after the last step, and after every change of settings."""
     cluster_id = str(uuid4())
     middle = start + timedelta(days=1, hours=12)
     payloads = nise_payloads(scenario, cluster_id=cluster_id, start=start, end=end, middle=middle)
@@ -131,8 +138,25 @@ def check(kura: RunningKura, scenario: Path, history: str, start: datetime, end:
     for archives in steps:
         kura.send(*archives)
     items = line_items([archive for archives in steps for archive in archives])
-    expected = Expected(items=items, source=source, settings=settings_of(kura, source))
-    return all_differences(kura, expected, grown=len(steps) > 1)
+
+    def differences() -> dict[str, list[str]]:
+        nodes = other_nodes(kura, source)
+        expected = Expected(items=items, source=source, settings=settings_of(kura, source), other_nodes=nodes)
+        return all_differences(kura, expected, grown=len(steps) > 1)
+
+    yield history, differences()
+    if with_settings:
+        project = next(str(row["namespace"]) for row in items.daily["pod_usage"])
+        for change in change_settings(kura, source, project=project):
+            yield f"{history}, {change}", differences()
+
+
+def tell(what: str, differences: dict[str, list[str]]) -> None:
+    print(f"{'DIFFERS' if differences else 'equal  '} {what}", flush=True)
+    for table, found in differences.items():
+        print(f"  {table}: {len(found)}")
+        for difference in found[:MOST_SHOWN]:
+            print(f"    {difference}", flush=True)
 
 
 def main(
@@ -140,6 +164,7 @@ def main(
     history: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(HISTORIES)}; all by default.")] = None,
     start: Annotated[datetime | None, typer.Option(help="First day; by default four days ago.")] = None,
     days: Annotated[int, typer.Option(help="How many days.")] = 3,
+    settings: Annotated[bool, typer.Option(help="Change tag keys, mappings and cost groups, too.")] = False,
     split: Annotated[bool, typer.Option(help="One process for each service.")] = False,
 ) -> None:
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -148,16 +173,14 @@ def main(
     with running_kura(split=split) as kura:
         for scenario in scenarios:
             for name in history or HISTORIES:
+                until = first + timedelta(days=days)
                 try:
-                    told = check(kura, scenario, name, first, first + timedelta(days=days))
+                    for done, told in check(kura, scenario, name, first, until, with_settings=settings):
+                        failed += bool(told)
+                        tell(f"{scenario.stem}: {done}", told)
                 except Exception:
-                    told = {"error": traceback.format_exc().splitlines()[-MOST_SHOWN:]}
-                failed += bool(told)
-                print(f"{'DIFFERS' if told else 'equal  '} {scenario.stem} {name}", flush=True)
-                for table, differences in told.items():
-                    print(f"  {table}: {len(differences)}")
-                    for difference in differences[:MOST_SHOWN]:
-                        print(f"    {difference}", flush=True)
+                    failed += 1
+                    tell(f"{scenario.stem}: {name}", {"error": traceback.format_exc().splitlines()[-MOST_SHOWN:]})
     raise typer.Exit(1 if failed else 0)
 
 

@@ -84,12 +84,13 @@ def updated(stored: Iterable[Row], found: Iterable[Row]) -> list[Row]:
 
 
 def claims(storage_daily: Iterable[Row]) -> dict[tuple[object, object], object]:
-    """(persistentvolume, persistentvolumeclaim) → csi_volume_handle."""
-    found: dict[tuple[object, object], object] = {}
+    """(persistentvolume, persistentvolumeclaim) → csi_volume_handle; of several, which the rules leave open, the
+    largest."""
+    found: dict[tuple[object, object], list[object]] = {}
     for row in storage_daily:
         key = (row["persistentvolume"], row["persistentvolumeclaim"])
-        found[key] = found.get(key) or row.get("csi_volume_handle")
-    return found
+        found.setdefault(key, []).append(row.get("csi_volume_handle") or None)
+    return {key: largest(handles) for key, handles in found.items()}
 
 
 def projects(pods_daily: Iterable[Row]) -> set[object]:

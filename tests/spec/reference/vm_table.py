@@ -237,6 +237,7 @@ def storage_rows(
         for key, rows in groups.items():
             result = _result(rows, machine, maps[key], key[0])
             result |= {cost: total([row.get(cost) for row in rows]) for cost in COST_SUMS}
+            result |= {cost: largest(row.get(cost) for row in rows) for cost in COST_LARGEST}
             result["persistentvolumeclaim"] = machine.claim
             for name in (
                 "storageclass",

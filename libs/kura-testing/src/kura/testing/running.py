@@ -143,6 +143,10 @@ class RunningKura:
         """The JSON of a path below the API prefix."""
         return self._request("GET", API + path, params=parameters).json()
 
+    def put(self, path: str, body: object) -> None:
+        """Change something below the API prefix."""
+        self._request("PUT", API + path, json=body)
+
     def add_cluster(self, cluster_id: str, *, name: str) -> Source:
         body = {
             "name": name,
