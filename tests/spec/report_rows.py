@@ -34,7 +34,18 @@ CURRENCIES = {"cl-a": "USD", "cl-b": "EUR", "cl-c": "USD"}
 NODES = {"cl-a": {"n1": 4, "n2": 6}, "cl-b": {"m1": 2, "n1": 8}, "cl-c": {"c1": 16}}
 GROUPS = {"kube-system": "Platform", "openshift-dns": "Platform", "batch": "Apps"}
 PROJECTS = ("web", "db", "batch", "kube-system", "openshift-dns", "other-things", "kube-system")
-LABELS = ({"app": "shop"}, {"app": "Shop", "env": "prod"}, {"app": "shop-db"}, {"env": "dev"}, {"node": "x"}, {})
+LABELS = (
+    {"app": "shop"},
+    {"app": "Shop", "env": "prod"},
+    {"app": "shop-db"},
+    {"env": "dev"},
+    {"node": "x"},
+    {"app": "", "env": "prod"},
+    {"app": "50%_a", "odd/key.x-1": "=1+1"},
+    {"app": "50xxa", "odd/key.x-1": "", "usage": "x"},
+    {"app": "ü [a&b] 'c' \"d\\", "env": ""},
+    {},
+)
 RATES = {"USD": {"USD": 1, "EUR": 0.9}, "EUR": {"EUR": 1, "USD": 1.2}}
 DISTRIBUTED = ("platform_distributed", "worker_distributed", "unattributed_network", "unattributed_storage")
 FIRST_DAY = date(2024, 3, 21)
@@ -194,7 +205,8 @@ def load(connection: Connection) -> None:
 
 def add_settings(connection: Connection) -> None:
     """Keys, a cost group, currencies, of which GBP has no rates, a cost model in euros, and one cluster on AWS."""
-    keys = [{"key": key, "provider_type": "OCP"} for key in ("app", "env", "disk", "node")]
+    names = ("app", "env", "disk", "node", "odd/key.x-1", "usage")
+    keys = [{"key": key, "provider_type": "OCP"} for key in names]
     connection.execute(insert(ENABLED_TAG_KEYS), keys)
     connection.execute(insert(COST_CATEGORY).values(name="Apps", source_type="OCP", system_default=False, label=[]))
     connection.execute(insert(ENABLED_CURRENCY), [{"currency_code": code} for code in ("EUR", "GBP")])

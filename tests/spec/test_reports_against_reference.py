@@ -5,22 +5,30 @@ One data set; every value, label, order, echo and link is compared, numbers to 1
 
 import csv
 import io
+import random
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from fractions import Fraction
 from typing import Any
 
 import pytest
 import report_rows
 from reference.reports import Data, report_answer, report_table
+from report_requests import REPORTS, random_request
+from sqlalchemy import delete, insert
 
 from kura.api_reads.app import build_app, build_gateway
 from kura.core.identity import HeaderIdentity
 from kura.store.database import Database
+from kura.store.tables.tenant import COST_MODEL_MAP
 from kura.testing.asking import Asker, restricted
 from kura.testing.postgres import SCHEMA, DatabaseUrls
 from kura.testing.summary_rows import TODAY
 
 TOLERANCE = 1e-9
+RANDOM_REQUESTS = 10
+"""Random requests for each report."""
 
 MONTH = "filter[time_scope_value]=-1"
 MONTH_DAILY = "filter[resolution]=daily&filter[time_scope_units]=month&filter[time_scope_value]=-1"
@@ -242,14 +250,19 @@ CSV = [
 
 
 @pytest.fixture(scope="module")
-def tenant(module_database_urls: DatabaseUrls) -> Iterator[tuple[Asker, Data]]:
-    with Database(module_database_urls.writer) as writer, Database(module_database_urls.reader) as reader:
-        with writer.tenant(SCHEMA) as connection:
-            report_rows.load(connection)
-        with reader.tenant(SCHEMA) as connection:
-            data = report_rows.read(connection)
-        gateway = build_gateway(reader=reader, today=lambda: TODAY)
-        yield Asker(build_app(gateway=gateway, identity=HeaderIdentity())), data
+def reader(module_database_urls: DatabaseUrls) -> Iterator[Database]:
+    with Database(module_database_urls.writer) as writer, writer.tenant(SCHEMA) as connection:
+        report_rows.load(connection)
+    with Database(module_database_urls.reader) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def tenant(reader: Database) -> tuple[Asker, Data]:
+    with reader.tenant(SCHEMA) as connection:
+        data = report_rows.read(connection)
+    gateway = build_gateway(reader=reader, today=lambda: TODAY)
+    return Asker(build_app(gateway=gateway, identity=HeaderIdentity())), data
 
 
 def test_there_are_enough_requests():
@@ -260,6 +273,45 @@ def test_there_are_enough_requests():
 async def test_an_answer_is_the_references(tenant: tuple[Asker, Data], path: str, query: str):
     ask, data = tenant
     assert differences(await ask(f"reports/{path}/?{query}"), report_answer(path, query, data)) == []
+
+
+@pytest.mark.parametrize("path", REPORTS)
+async def test_answers_to_random_requests_are_the_references(tenant: tuple[Asker, Data], path: str):
+    ask, data = tenant
+    dice = random.Random(path)
+    for query in [random_request(dice, path) for _ in range(RANDOM_REQUESTS)]:
+        assert differences(await ask(f"reports/{path}/?{query}"), report_answer(path, query, data), query) == []
+
+
+@pytest.mark.parametrize("today", [date(2024, 6, 1), date(2024, 5, 31), date(2024, 12, 9)], ids=str)
+async def test_answers_on_the_first_and_last_day_of_a_month_and_without_data_are_the_references(
+    tenant: tuple[Asker, Data], reader: Database, today: date
+):
+    _, data = tenant
+    ask = Asker(build_app(gateway=build_gateway(reader=reader, today=lambda: today), identity=HeaderIdentity()))
+    dice = random.Random(today.isoformat())
+    for path in REPORTS:
+        query = random_request(dice, path, today=today)
+        wanted = report_answer(path, query, replace(data, today=today))
+        assert differences(await ask(f"reports/{path}/?{query}"), wanted, query) == []
+
+
+async def test_answers_without_any_cost_model_are_the_references(
+    tenant: tuple[Asker, Data], module_database_urls: DatabaseUrls
+):
+    ask, data = tenant
+    with Database(module_database_urls.writer) as writer:
+        with writer.tenant(SCHEMA) as connection:
+            linked = [
+                dict(row) for row in connection.execute(delete(COST_MODEL_MAP).returning(COST_MODEL_MAP)).mappings()
+            ]
+        dice = random.Random(3)
+        for path in REPORTS:
+            query = random_request(dice, path)
+            wanted = report_answer(path, query, replace(data, model_currencies={}))
+            assert differences(await ask(f"reports/{path}/?{query}"), wanted, query) == []
+        with writer.tenant(SCHEMA) as connection:
+            connection.execute(insert(COST_MODEL_MAP), linked)
 
 
 @pytest.mark.parametrize(("path", "query", "access"), RESTRICTED)

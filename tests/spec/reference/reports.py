@@ -277,6 +277,8 @@ class Reporter:
             return self.data.clouds.get(str(row["source_uuid"])) == value
         if part.key == "category":
             texts = [self.data.cost_groups.get(row["cost_category_id"])]
+        elif part.key == "gpu_name":
+            texts = [self.label(row, part.key)]
         else:
             texts = [row[column] for column in COLUMNS[part.key]]
         present = [text for text in texts if text is not None]
@@ -789,7 +791,7 @@ def plain(key: str) -> str:
 
 def shown(key: str) -> str:
     """A tag's own key, unless rows have a field of that name."""
-    return key if key == "tag:node" else plain(key)
+    return key if key in ("tag:node", "tag:usage") else plain(key)
 
 
 def digits_and_rest(text: str) -> Json:

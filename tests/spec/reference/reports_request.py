@@ -48,7 +48,7 @@ class Request:
     def group_names(self) -> list[str]:
         """Outer group first: by where its name first occurs anywhere in the query string."""
         text = unquote_plus(self.raw)
-        return sorted({group.key for group in self.groups}, key=text.index)
+        return sorted(dict.fromkeys(group.key for group in self.groups), key=text.index)
 
     @property
     def order(self) -> tuple[str, str] | None:

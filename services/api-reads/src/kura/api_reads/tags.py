@@ -256,7 +256,7 @@ def _matching(part: Filter, table: Table) -> Column:
 
 
 def _match(key: str, match: Match, table: Table) -> Column:
-    if match.text == EVERYTHING and not match.exact:
+    if match.text == EVERYTHING:
         return true()
     if key == "category":
         patterns = (

@@ -37,7 +37,8 @@ HOURS_PER_DAY = 24
 class Key:
     """What a name in filter, exclude and group_by means: the column shown and the columns compared.
 
-    Several shown columns are joined with `_`; a value matches when any compared column matches.
+    Several shown columns are joined with `_`. A value matches when any compared column matches; without one, when what
+    is shown matches.
     """
 
     shown: tuple[str, ...]
@@ -58,7 +59,7 @@ KEYS: Mapping[str, Key] = MappingProxyType(
         "gpu_vendor": _key("vendor_name"),
         "gpu_model": _key("model_name"),
         "gpu_mode": _key("gpu_mode"),
-        "gpu_name": Key(("vendor_name", "model_name", "node"), ("vendor_name", "model_name", "node")),
+        "gpu_name": Key(("vendor_name", "model_name", "node"), ()),
         "mig_profile": _key("mig_profile"),
         "mig_id": _key("mig_instance_id"),
         "vm_name": _key("vm_name"),

@@ -57,14 +57,25 @@ def _matching(part: Filter, plan: Plan, table: Table) -> Column:
 def _match(key: str, match: Match, plan: Plan, table: Table) -> Column:
     if key.startswith(TAG):
         return _label_match(table.c[plan.report.tag_column], key.removeprefix(TAG), match)
-    if match.text == EVERYTHING and not match.exact:
+    if match.text == EVERYTHING:
         return true()
     if key == "category":
         named = select(COST_CATEGORY.c.id).where(text_match(COST_CATEGORY.c.name, match))
         return table.c.cost_category_id.in_(named)
     if key == "infrastructures":
         return table.c.source_uuid.in_(sources_on_cloud(match.text))
-    return or_(*(text_match(table.c[name], match) for name in KEYS[key].compared))
+    compared = KEYS[key].compared
+    columns: list[Column] = [table.c[name] for name in compared] if compared else [shown_text(key, table)]
+    return or_(*(text_match(column, match) for column in columns))
+
+
+def shown_text(key: str, table: Table) -> Column:
+    """What a row shows under a key; '' for nothing."""
+    texts: list[Column] = [func.coalesce(table.c[name], "") for name in KEYS[key].shown]
+    text = texts[0]
+    for further in texts[1:]:
+        text = text.op("||")("_").op("||")(further)
+    return text
 
 
 def text_match(column: Column, match: Match) -> Column:
@@ -76,10 +87,10 @@ def text_match(column: Column, match: Match) -> Column:
 
 def _label_match(labels: Column, key: str, match: Match) -> Column:
     present = labels.has_key(key)
-    if match.exact:
-        return labels.contains({key: match.text})
     if match.text == EVERYTHING:
         return cast(Column, present)
+    if match.exact:
+        return labels.contains({key: match.text})
     return and_(present, text_match(labels[key].astext, match))
 
 

@@ -36,7 +36,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import CTE, CompoundSelect, Subquery
 
 from kura.api_reads.reports.catalogue import KEYS
-from kura.api_reads.reports.conditions import row_conditions, tenant_table
+from kura.api_reads.reports.conditions import row_conditions, shown_text, tenant_table
 from kura.api_reads.reports.formulas import Formulas, Measured
 from kura.api_reads.reports.measures import (
     Count,
@@ -77,10 +77,7 @@ def group_column(key: str, plan: Plan, table: Table) -> Column:
     """The text a row is grouped under; rows without one are grouped under ''."""
     if key.startswith(TAG):
         return func.coalesce(table.c[plan.report.tag_column][key.removeprefix(TAG)].astext, "")
-    shown: list[Column] = [func.coalesce(table.c[name], "") for name in KEYS[key].shown]
-    column = shown[0]
-    for further in shown[1:]:
-        column = column.op("||")("_").op("||")(further)
+    column = shown_text(key, table)
     if key == "project" and plan.categories:
         return case((COST_CATEGORY.c.name.in_(plan.categories), COST_CATEGORY.c.name), else_=column)
     return column

@@ -129,8 +129,7 @@ def as_json(answered: Answered, *, path: str, query: QueryString) -> Json:
     elif ranking is not None and parameters.ranked_offset is not None:
         data, count = dates, read.ranked
         names = ("filter[limit]", "filter[offset]")
-        kept = [pair for pair in pairs if pair[0] not in ("limit", "offset")]
-        links = links_between(path, kept, limit=ranking.limit, offset=ranking.offset, count=count, names=names)
+        links = links_between(path, pairs, limit=ranking.limit, offset=ranking.offset, count=count, names=names)
         meta = _meta(answered, count=count, limit=ranking.limit, offset=ranking.offset)
     else:
         count = len(dates)
