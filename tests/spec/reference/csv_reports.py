@@ -178,6 +178,9 @@ def read_report(content: bytes) -> HourlyReport | None:
     header = next(lines)
     if "interval_start" not in header:
         raise BadReport("no interval_start column")
+    known = {name for report_type in REPORT_TYPES for name in (*report_type.required, *report_type.optional)}
+    if any(header.count(name) > 1 for name in known):
+        raise BadReport("a column twice")
     report_type = recognise(set(header))
     if report_type is None:
         return HourlyReport(None)

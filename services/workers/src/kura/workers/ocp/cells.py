@@ -110,7 +110,7 @@ def read_header(first_row: bytes) -> Header:
     In      the first row of the file
     Rule    stored name = lower case, every run of other characters than letters, digits, `_` becomes `_`; names that
             would collide are numbered; a known column is only known under its exact name
-    Errors  FileRefused: not UTF-8, more than MOST_COLUMNS columns
+    Errors  FileRefused: not UTF-8, more than MOST_COLUMNS columns, a known column twice
     Source  ocp-payload §4, §6.7
     """
     try:
@@ -121,6 +121,9 @@ def read_header(first_row: bytes) -> Header:
         raise FileRefused(f"line 1: the header cannot be read: {error}") from error
     if len(cells) > MOST_COLUMNS:
         raise FileRefused(f"line 1: the header has more than {MOST_COLUMNS} columns")
+    repeated = next((name for name, times in Counter(cells).items() if times > 1 and name in KNOWN_COLUMNS), None)
+    if repeated is not None:
+        raise FileRefused(f"line 1: the column {repeated} is there twice")
     taken: set[str] = set()
     exact = {cell for cell in cells if cell == stored_name(cell)} | KNOWN_COLUMNS
     stored = []

@@ -6,6 +6,7 @@ gives equal bytes; several days run beside each other on several engines.
 
 from __future__ import annotations
 
+import errno
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -47,7 +48,7 @@ def write_daily(
     Out     the type's group keys, maxima and sums; `interval_start` is the day; other columns are gone. One file, or
             several with distinct keys when the day has too many keys for the engine's memory
     Rule    one row per distinct combination of keys, null being a value like any other
-    Errors  none that the data could cause
+    Errors  none that the data could cause; OSError where the disk is full
     Source  ocp-payload §6.8, §6.9
     """
     for parts in PARTS:
@@ -59,6 +60,8 @@ def write_daily(
         except duckdb.OutOfMemoryException:
             if parts == PARTS[-1]:
                 raise
+        except duckdb.IOException as error:
+            raise OSError(errno.EIO, "daily rows cannot be written") from error
         else:
             return targets
     raise AssertionError("unreachable")
