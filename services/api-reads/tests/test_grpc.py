@@ -69,6 +69,43 @@ async def test_a_report_is_that_of_http(stub, ask: Asker):
     assert orjson.loads(answer.json) == over_http
 
 
+MONTH = "filter[time_scope_value]=-1"
+DATES = "start_date=2024-06-15&end_date=2024-06-18"
+
+
+@pytest.mark.parametrize(
+    ("path", "queries"),
+    [
+        (
+            "costs",
+            (
+                "",
+                f"{MONTH}&group_by[project]=*&filter[limit]=2&order_by[distributed_cost]=desc",
+                f"{MONTH}&delta=cost&group_by[cluster]=*&group_by[node]=*",
+                f"{DATES}&group_by[tag:app]=*&filter[or:tag:app]=shop,blog&exclude[project]=db&limit=2&offset=1",
+                f"{MONTH}&group_by[project]=*&category=Platform&filter[limit]=1&filter[offset]=1",
+            ),
+        ),
+        ("compute", ("", f"{MONTH}&group_by[node]=*&order_by[usage]=asc", f"{DATES}&filter[exact:project]=web")),
+        ("memory", (f"{MONTH}&group_by[project]=*&filter[limit]=1", f"{MONTH}&delta=usage__request")),
+        ("volumes", (f"{DATES}&group_by[persistentvolumeclaim]=*", f"{MONTH}&group_by[storageclass]=*")),
+        ("network", (DATES, f"{MONTH}&group_by[cluster]=*&currency=usd")),
+        ("gpu", (MONTH, f"{MONTH}&group_by[gpu_name]=*&filter[limit]=1")),
+        ("gpu/mig_profiles", (f"{MONTH}&filter[gpu_vendor]=nvidia&filter[gpu_model]=A100&filter[node]=n1",)),
+        ("resources/virtual-machines", ("", "filter[time_scope_value]=-2&order_by[vm_name]=asc&limit=1")),
+    ],
+)
+async def test_every_report_is_that_of_http(stub, ask: Asker, path: str, queries: tuple[str, ...]):
+    for query in queries:
+        pairs = [pair.split("=", 1) for pair in query.split("&") if pair]
+        parameters = [reports_pb2.QueryParameter(name=name, value=value) for name, value in pairs]
+        request = reports_pb2.GetReportRequest(path=f"openshift/{path}", query=parameters)
+
+        answer = await stub.GetReport(request, metadata=as_(ADMIN))
+
+        assert orjson.loads(answer.json) == await ask(f"reports/openshift/{path}/?{query}"), query
+
+
 async def test_tags_are_those_of_http(stub, ask: Asker):
     keys = await stub.ListTags(reports_pb2.ListTagsRequest(path="openshift"), metadata=as_(ADMIN))
     values = await stub.ListTags(reports_pb2.ListTagsRequest(path="openshift/app"), metadata=as_(ADMIN))
