@@ -48,7 +48,7 @@ def distribute_gpu(engine: Engine, *, gpus: Sequence[Row], idle: Sequence[Row]) 
 def _given(engine: Engine, inputs: Inputs) -> costs.Given:
     month = _month_of(inputs.start)
     report = engine.table(_line_items(line_items.VM_USAGE_HOURLY, inputs.machines))
-    summary = engine.table(_table(inputs.summary, shapes.SUMMARY))
+    summary = engine.table(rows_table(inputs.summary, shapes.SUMMARY))
     days = DayRange(inputs.start, inputs.last)
     machine_days, machine_places = costs.seen_machines(
         report,
@@ -58,7 +58,7 @@ def _given(engine: Engine, inputs: Inputs) -> costs.Given:
     )
     return costs.Given(
         summary=summary,
-        cloud=engine.table(_table(inputs.cloud, shapes.CLOUD)),
+        cloud=engine.table(rows_table(inputs.cloud, shapes.CLOUD)),
         machine_days=machine_days,
         machine_places=machine_places,
         machine_summary=summary,
@@ -113,7 +113,7 @@ def _month_of(day: date) -> DayRange:
     return DayRange(month.first, month.last)
 
 
-def _table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+def rows_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_pylist([_with_all_labels(row) for row in rows], schema=schema)
 
 
