@@ -1,7 +1,10 @@
-"""Figures of the cost pipeline: summary rows per second, computed and committed. Prints, judges nothing by the clock.
+"""Figures of the cost pipeline: summary rows per second, computed and committed, and new prices for an installation.
 
 KURA_PERF_ROWS sets the summary rows (2,000,000) that are computed, KURA_PERF_COMMITTED those that are committed too
-(200,000): most of that time is PostgreSQL's.
+(200,000): most of that time is PostgreSQL's. KURA_PERF_SOURCES sets the clusters of the installation (23, which have
+345 nodes and 17,250 pods).
+
+Prints seconds, judges none: the floors are ratios to plain work on the same rows, done in the same run.
 """
 
 from __future__ import annotations
@@ -13,17 +16,17 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 
 from kura.aggregator.config import AggregatorSettings
 from kura.aggregator.cost_facts import read_cost_facts
-from kura.aggregator.engine import Engines
+from kura.aggregator.engine import Engines, Statement
 from kura.aggregator.pipelines import costs
 from kura.aggregator.pipelines.openshift import Resources, SummaryRun
 from kura.aggregator.steps.costs import shapes
@@ -31,14 +34,21 @@ from kura.aggregator.summary_parquet import summary_key
 from kura.core.days import DayRange
 from kura.store.database import Database
 from kura.store.objects import ObjectStore
+from kura.store.partitions import ensure_partitions
 from kura.store.tables import tenant
 from kura.store.tables.shared import CUSTOMER, PROVIDER
 
 ROWS = int(os.environ.get("KURA_PERF_ROWS", "2000000"))
 COMMITTED = int(os.environ.get("KURA_PERF_COMMITTED", "200000"))
+SOURCES = int(os.environ.get("KURA_PERF_SOURCES", "23"))
+ROWS_OF_CLUSTER_DAY = 820
+"""15 nodes with 50 pods each, their idle capacity, 55 claims."""
 DAYS = 10
 FIRST = date(2025, 1, 1)
 NODES, NAMESPACES, NODES_OF_NAMESPACE = 200, 300, 10
+
+MOST_AGGREGATIONS = 25
+"""Times one aggregation of the rows that all their costs may take."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -79,23 +89,26 @@ def resources(database: Database, directory_store: ObjectStore, tmp_path: Path) 
 
 @pytest.fixture
 def run(resources: Resources, tenant_schema: str) -> SummaryRun:
+    return add_source(resources, tenant_schema, "big", DayRange(FIRST, FIRST + timedelta(days=DAYS - 1)))
+
+
+def add_source(resources: Resources, schema: str, name: str, days: DayRange) -> SummaryRun:
     """A source with its report period; the run over its days."""
     provider_uuid = uuid4()
-    with resources.database.tenant(tenant_schema) as connection:
+    with resources.database.tenant(schema) as connection:
         customer = connection.scalar(select(CUSTOMER.c.id))
-        connection.execute(insert(PROVIDER).values(uuid=provider_uuid, name="big", type="OCP", customer_id=customer))
-        connection.execute(insert(tenant.TENANT_PROVIDER).values(uuid=provider_uuid, name="big", type="OCP"))
+        connection.execute(insert(PROVIDER).values(uuid=provider_uuid, name=name, type="OCP", customer_id=customer))
+        connection.execute(insert(tenant.TENANT_PROVIDER).values(uuid=provider_uuid, name=name, type="OCP"))
         connection.execute(
             insert(tenant.REPORT_PERIOD).values(
-                cluster_id="big",
-                cluster_alias="big",
+                cluster_id=name,
+                cluster_alias=name,
                 report_period_start=datetime(2025, 1, 1, tzinfo=UTC),
                 report_period_end=datetime(2025, 2, 1, tzinfo=UTC),
                 provider_id=provider_uuid,
             )
         )
-    days = DayRange(FIRST, FIRST + timedelta(days=DAYS - 1))
-    return SummaryRun(schema=tenant_schema, provider_uuid=provider_uuid, days=days)
+    return SummaryRun(schema=schema, provider_uuid=provider_uuid, days=days)
 
 
 def add_model(database: Database, run: SummaryRun, *, rates: list[dict[str, Any]], tags: list[dict[str, Any]]) -> None:
@@ -127,7 +140,7 @@ def add_model(database: Database, run: SummaryRun, *, rates: list[dict[str, Any]
             insert(tenant.COST_MODEL_RATE),
             [
                 {
-                    "uuid": UUID(int=number + 1),
+                    "uuid": uuid4(),
                     "price_list_id": price_list,
                     "custom_name": f"r{number}",
                     "metric": rate["metric"],
@@ -144,7 +157,7 @@ def store_summary(objects: ObjectStore, run: SummaryRun, rows: int) -> None:
     """Pods of many namespaces and label maps, a tenth of the rows volumes."""
     rng = np.random.default_rng(7)
     for day in run.days:
-        table = summary_of(day, rows // DAYS, rng)
+        table = summary_of(day, rows // len(list(run.days)), rng)
         key = summary_key(run.source, day)
         with objects.open_write(key) as target:
             pq.write_table(table, target, compression="snappy")  # type: ignore[arg-type]
@@ -213,12 +226,92 @@ def test_costs_per_second(
             lines += sum(batch.num_rows for batch in explained.to_reader())
     seconds = time.perf_counter() - began
 
+    plain = seconds_to_aggregate(resources, run)
     with capsys.disabled():
         print(
             f"\n{name}: {inputs.rows:,} summary rows in {seconds:.1f} s = {inputs.rows / seconds:,.0f} rows/s;"
-            f" {written:,} cost rows, {lines:,} lines"
+            f" {written:,} cost rows, {lines:,} lines; {seconds / plain:.1f} times one aggregation ({plain:.1f} s)"
         )
     assert written >= inputs.rows
+    assert seconds < MOST_AGGREGATIONS * plain
+
+
+def seconds_to_aggregate(resources: Resources, run: SummaryRun) -> float:
+    """What the engine needs to add up every measure of the same rows by their keys, a day at a time."""
+    keys = "usage_start, data_source, namespace, node, pod_labels, volume_labels, all_labels, persistentvolumeclaim"
+    began = time.perf_counter()
+    for day in run.days:
+        with resources.engines.lend() as engine:
+            opened = costs.open_summary(engine, resources.objects, run.source, [day])
+            sums = ", ".join(f"sum({name}) AS {name}" for name in shapes.SUMMARY.names if name.startswith("pod_usage"))
+            grouped = engine.view(
+                Statement("aggregate", f"SELECT {keys}, {sums} FROM opened GROUP BY {keys}"), opened=opened
+            )
+            for _ in grouped.to_reader():
+                pass
+    return time.perf_counter() - began
+
+
+def test_new_prices_for_a_whole_installation(
+    resources: Resources, tenant_schema: str, capsys: pytest.CaptureFixture
+) -> None:
+    """One month of every cluster, whose costs are there already, one cluster after the other."""
+    days = DayRange(FIRST, date(2025, 1, 31))
+    count = ROWS_OF_CLUSTER_DAY * len(list(days))
+    runs = [add_source(resources, tenant_schema, f"cluster-{number}", days) for number in range(SOURCES)]
+    with resources.database.begin() as connection:
+        ensure_partitions(connection, tenant_schema, months=[FIRST])
+    for run in runs:
+        store_summary(resources.objects, run, count)
+        store_usage(resources.database, run)
+        add_model(resources.database, run, rates=RATES + MORE_RATES, tags=TAG_RATES)
+        apply(run, resources)
+    with resources.database.tenant(tenant_schema) as connection:
+        connection.execute(
+            tenant.COST_MODEL_RATE.update().values(default_rate=tenant.COST_MODEL_RATE.c.default_rate * 2)
+        )
+
+    began = time.perf_counter()
+    written = sum(apply(run, resources) for run in runs)
+    seconds = time.perf_counter() - began
+
+    with capsys.disabled():
+        print(
+            f"\nnew prices: {SOURCES} clusters, {SOURCES * count:,} summary rows of a month in {seconds:.1f} s"
+            f" = {SOURCES * count / seconds:,.0f} rows/s; {written:,} cost rows, {written / seconds:,.0f} a second"
+        )
+    assert written >= SOURCES * count
+
+
+def apply(run: SummaryRun, resources: Resources) -> int:
+    return costs.apply_cost_model(run, resources, lambda *_: None, lambda _: None, today=date(2025, 6, 1)).rows_written
+
+
+def store_usage(database: Database, run: SummaryRun) -> None:
+    """As many usage rows in PostgreSQL as in Parquet; the tables of reports are filled from them."""
+    with database.tenant(run.schema) as connection:
+        connection.execute(
+            text("""
+                insert into reporting_ocpusagelineitem_daily_summary (
+                    usage_start, usage_end, report_period_id, cluster_id, cluster_alias, source_uuid, data_source,
+                    namespace, node, pod_labels, all_labels, pod_usage_cpu_core_hours, pod_request_cpu_core_hours,
+                    pod_effective_usage_cpu_core_hours, pod_usage_memory_gigabyte_hours, node_capacity_cpu_core_hours
+                )
+                select day, day, period.id, period.cluster_id, period.cluster_id, period.provider_id, 'Pod',
+                    'ns-' || number % 40, 'node-' || number % 15, labels, labels, 1, 2, 2, 4, 1536
+                from reporting_ocpusagereportperiod period,
+                    generate_series(cast(:first as date), cast(:last as date), interval '1 day') day,
+                    generate_series(1, :count) number,
+                    lateral jsonb_build_object('app', 'app-' || number % 40, 'pod', number::text) labels
+                where period.provider_id = :source
+            """),
+            {
+                "first": run.days.start,
+                "last": run.days.end,
+                "count": ROWS_OF_CLUSTER_DAY,
+                "source": run.provider_uuid,
+            },
+        )
 
 
 def test_costs_per_second_until_they_are_committed(
