@@ -76,11 +76,32 @@ def test_nothing_of_a_run_is_left_for_the_next(tmp_path: Path):
     with Engines(limits(tmp_path)) as engines:
         with engines.lend() as first:
             name = first.compute(Statement("rows", "SELECT 1 AS x")).name
+            shared = first.compute_shared(Statement("rows", "SELECT 1 AS x")).name
             given = first.table(pa.table({"x": [1]})).name
         with engines.lend() as second:
-            for left_over in (name, given):
+            for left_over in (name, shared, given):
                 with pytest.raises(KuraError, match="does not exist"):
                     second.query(f'FROM "{left_over}"')
+
+
+def test_shared_rows_are_read_while_the_engine_computes(engine: Engine):
+    shared = engine.compute_shared(Statement("rows", "SELECT range AS x FROM range(200000)"))
+
+    with engine.reader_beside(shared) as reader:
+        first = next(reader).num_rows
+        computed = engine.compute(Statement("sum", "SELECT max(x) AS x FROM rows"), rows=shared)
+        rest = sum(batch.num_rows for batch in reader)
+
+    assert first + rest == 200_000
+    assert computed.to_pylist() == [{"x": 199_999}]
+
+
+def test_an_interrupted_engine_gives_no_shared_rows_either(engine: Engine):
+    shared = engine.compute_shared(Statement("rows", "SELECT 1 AS x"))
+    engine.interrupt()
+
+    with pytest.raises(Cancelled), engine.reader_beside(shared):
+        pass
 
 
 def test_what_does_not_fit_into_memory_is_spilled_and_cleaned_up(tmp_path: Path):

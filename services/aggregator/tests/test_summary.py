@@ -650,6 +650,27 @@ def test_the_report_of_machines_decides_what_they_ask_for(cluster: Cluster):
     assert own["node"] == "n7"
 
 
+def test_a_machine_that_is_reported_no_more_keeps_its_share_of_distributed_costs_alone(cluster: Cluster):
+    vm_days(cluster, *E11_DAYS)
+    other = {
+        "interval_start": midnight(E11_DAYS[2]),
+        "namespace": "vms",
+        "node": "n1",
+        "vm_name": "v2",
+        "vm_persistentvolumeclaim_name": "other",
+        "vm_cpu_request_cores": 1.0,
+        "vm_memory_request_bytes": 2.0**30,
+    }
+    cluster.take_in("vm_usage", [other], daily=False, days=[E11_DAYS[0]])
+    cluster.run(E11_DAYS[0], E11_DAYS[-1])
+    add_costs(cluster, E11_DAYS)
+
+    [shared] = refill_vm_table(cluster)
+
+    assert (shared["vm_name"], shared["cost_model_rate_type"]) == ("v1", "platform_distributed")
+    assert shared["distributed_cost"] == 30
+
+
 def test_a_claim_whose_labels_change_within_its_first_day_has_a_row_per_label_map(cluster: Cluster):
     """For example a machine that moves to a node of another zone: both rows begin on the same day."""
     vm_days(cluster, *E11_DAYS)

@@ -111,12 +111,14 @@ def statement(name: str) -> Statement:
 
 
 class Engine:
-    """The relations of one run in DuckDB. Not for several threads at once, except `interrupt`."""
+    """The relations of one run in DuckDB. Not for several threads at once, except `interrupt` and `reader_beside`."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._relations = 0
         self._interrupted = False
+        self._shared: list[str] = []
+        self._beside: list[duckdb.DuckDBPyConnection] = []
 
     @classmethod
     @contextmanager
@@ -139,6 +141,13 @@ class Engine:
         self._run(f'CREATE TEMP TABLE "{name}" AS {self._bound(step, inputs)}', params)
         return Relation(self, name)
 
+    def compute_shared(self, step: Statement, **inputs: Relation) -> Relation:
+        """The same, of rows that another thread reads too, by `reader_beside`."""
+        name = self._new_name(step.name)
+        self._shared.append(name)
+        self._run(f'CREATE TABLE "{name}" AS {self._bound(step, inputs)}', None)
+        return Relation(self, name)
+
     def view(self, step: Statement, **inputs: Relation) -> Relation:
         """The same without keeping the rows: the statement runs when the relation is read."""
         name = self._new_name(step.name)
@@ -157,11 +166,27 @@ class Engine:
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise translated(error) from error
 
+    @contextmanager
+    def reader_beside(self, rows: Relation) -> Iterator[pa.RecordBatchReader]:
+        """The rows of a shared relation, for another thread, while this engine goes on computing."""
+        with self._connection.cursor() as connection:
+            self._beside.append(connection)
+            if self._interrupted:
+                raise Cancelled
+            yield Engine(connection).reader(rows.name)
+            self._beside.remove(connection)
+
+    def drop_shared(self) -> None:
+        """Shared relations do not end with the connection that made them."""
+        while self._shared:
+            self._connection.execute(f'DROP TABLE IF EXISTS "{self._shared.pop()}"')
+
     def interrupt(self) -> None:
-        """Stop the statement that runs now and every later one; for another thread."""
+        """Stop the statements that run now and every later one; for another thread."""
         self._interrupted = True
-        with suppress(duckdb.ConnectionException):  # closed: nothing runs any more
-            self._connection.interrupt()
+        for connection in (self._connection, *self._beside):
+            with suppress(duckdb.ConnectionException):  # closed: nothing runs any more
+                connection.interrupt()
 
     def _registered(self, source: Any) -> Relation:
         name = self._new_name("given")
@@ -204,7 +229,9 @@ class Engines:
         instance = self._taken() or _Instance.start(self._limits)
         try:
             with instance.connection.cursor() as connection:
-                yield Engine(connection)
+                engine = Engine(connection)
+                yield engine
+                engine.drop_shared()
                 is_small = _memory_in_use(connection) <= KEPT_BYTES
         except BaseException:
             instance.stop()

@@ -56,15 +56,17 @@ def fill_vm_table(tx: Transaction, *, cluster: Cluster, month: DayRange, report:
     In      the daily summary of the month, with costs; what Parquet tells about machines
     Out     rows of reporting_ocp_vm_summary_p, none for a month without machines
     Rule    `vm_compute`: costs of the machine's pods per rate type, no row without any; `vm_distributed`: costs
-            distributed to its node and project, by its part of what is used there that day; `vm_storage`: its claims,
-            as far as the second-latest day with storage has them, the largest share of a day
+            distributed to its node and project, by its part of what is used there that day, also where the report
+            of machines has it no more; `vm_storage`: its claims, as far as the second-latest day with storage has
+            them, the largest share of a day
     Errors  none
     Source  ocp-pipeline §10.5, decision P9; example E11
     """
     scope = (str(cluster.provider_uuid), month.start, month.end)
     tx.run(ui_tables.delete_of(tenant.VM_SUMMARY), *scope)
-    machines = machines_of_month(tx.rows(postgresql_statement("vm_of_day"), *scope), report)
-    if not machines:
+    of_day = tx.rows(postgresql_statement("vm_of_day"), *scope)
+    machines = machines_of_month(of_day, report)
+    if not of_day and not machines:
         return
 
     labelled = [machine for machine in machines if machine.pod_labels is not None]
@@ -74,7 +76,7 @@ def fill_vm_table(tx: Transaction, *, cluster: Cluster, month: DayRange, report:
         postgresql_statement("vm_distributed"),
         *scope,
         cluster.cost_model_distribution,
-        columns=_columns(labelled, ["namespace", "vm_name", "pod_labels"]),
+        columns=_labels_of_day(of_day),
     )
     rows = [
         {"namespace": m.namespace, "vm_name": m.vm_name, "node": m.node, "pod_labels": m.pod_labels, "claim": claim}
@@ -132,6 +134,12 @@ def _reported_machines(labels: dict[Name, str], requests: pa.Table) -> list[Mach
         )
         for name, of_one in rows.items()
     ]
+
+
+def _labels_of_day(of_day: list[tuple[Any, ...]]) -> pa.Table:
+    """namespace, vm_name and pod_labels of the machines of the deciding day."""
+    places = {"namespace": 0, "vm_name": 1, "pod_labels": 3}
+    return pa.table({name: pa.array([row[place] for row in of_day], pa.string()) for name, place in places.items()})
 
 
 def _text(value: float | None) -> str:

@@ -7,7 +7,12 @@ moment; the fence is the very last statement, so that a worker whose lease has m
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
+from queue import SimpleQueue
 from uuid import UUID
 
 import numpy as np
@@ -15,10 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kura.aggregator import ui_tables
-from kura.aggregator.engine import Engine, Relation, statement
+from kura.aggregator.engine import Engine, Relation, Statement, statement
 from kura.aggregator.postgresql import postgresql_statement
 from kura.aggregator.steps import tags
-from kura.aggregator.store import Cluster
+from kura.aggregator.store import Cluster, Facts
 from kura.aggregator.transaction import Transaction
 from kura.core.days import DayRange
 from kura.store.tables import tenant
@@ -46,8 +51,51 @@ class Results:
 
 def replace_summary(tx: Transaction, *, cluster: Cluster, days: DayRange, rows: pa.RecordBatchReader) -> int:
     """Replace what this pipeline owns of the range (ocp-pipeline §9.1, P13); cloud costs stay. How many rows now."""
-    tx.run(postgresql_statement("delete_summary_range"), cluster.report_period_id, days.start, days.end)
+    delete_summary(tx, cluster=cluster, days=days)
     return tx.copy(DAILY_SUMMARY, with_random_uuids(rows))
+
+
+def delete_summary(tx: Transaction, *, cluster: Cluster, days: DayRange) -> None:
+    tx.run(postgresql_statement("delete_summary_range"), cluster.report_period_id, days.start, days.end)
+
+
+class Replacing:
+    """A daily summary that PostgreSQL is taking in, part by part."""
+
+    def __init__(self, tx: Transaction, cluster: Cluster, days: DayRange) -> None:
+        self._tx, self._cluster, self._days = tx, cluster, days
+        self._parts: SimpleQueue[Relation | None] = SimpleQueue()
+        self.written = 0
+
+    def add(self, rows: Relation) -> None:
+        """Shared rows (see `Engine.compute_shared`) that come next."""
+        self._parts.put(rows)
+
+    def end(self) -> None:
+        self._parts.put(None)
+
+    def run(self) -> None:
+        """Replace what this pipeline owns of the range by the parts, as they come."""
+        delete_summary(self._tx, cluster=self._cluster, days=self._days)
+        while rows := self._parts.get():
+            with rows.engine.reader_beside(rows) as reader:
+                self.written += self._tx.copy(DAILY_SUMMARY, with_random_uuids(reader))
+
+
+@contextmanager
+def replacing_summary(tx: Transaction, *, cluster: Cluster, days: DayRange) -> Iterator[Replacing]:
+    """`replace_summary` in a thread of its own, so that the block computes while PostgreSQL takes rows in.
+
+    The transaction is not for the block; after it, the rows are in.
+    """
+    replacing = Replacing(tx, cluster, days)
+    with ThreadPoolExecutor(1, thread_name_prefix="replace-summary") as threads:
+        replaced = threads.submit(copy_context().run, replacing.run)
+        try:
+            yield replacing
+        finally:
+            replacing.end()
+    replaced.result()
 
 
 def with_random_uuids(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
@@ -68,13 +116,32 @@ def random_uuids(count: int) -> pa.Array:
     return pa.FixedSizeBinaryArray.from_buffers(UUID_TYPE, count, [None, pa.py_buffer(ascending.tobytes())])
 
 
-def postgresql_rows(engine: Engine, *, cluster: Cluster, results: Results, keep: bool) -> Relation:
-    """The summary rows as PostgreSQL takes them, kept in the engine or computed while they are read.
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The `number`th of `parts` parts of the summary rows, from 0."""
+
+    number: int = 0
+    parts: int = 1
+
+
+WHOLE = Part()
+PART_ROWS, MOST_PARTS = 15_000, 16
+
+
+def parts_of(rows: int) -> list[Part]:
+    """At least two, so that PostgreSQL can begin while the rest is computed."""
+    parts = min(max(rows // PART_ROWS, 2), MOST_PARTS)
+    return [Part(number=number, parts=parts) for number in range(parts)]
+
+
+def postgresql_rows(engine: Engine, *, cluster: Cluster, results: Results, part: Part = WHOLE) -> Relation:
+    """Summary rows as PostgreSQL takes them: all, computed while they are read, or a part, kept and shared.
 
     In      summary rows with doubles; labels, mapped
     Out     the columns of reporting_ocpusagelineitem_daily_summary that this pipeline sets, in the types of binary COPY
     Rule    a double becomes the shortest decimal text that reads back as the same double, then is rounded half away
-            from zero to 15 decimals (P10); labels are those after tag mapping
+            from zero to 15 decimals (P10); labels are those after tag mapping; rows of one project and node are in
+            one part
     Errors  InvalidData for NaN, infinity and |x| ≥ 1e18
     Source  ocp-pipeline §8, §11.4, §12.1
     """
@@ -85,10 +152,12 @@ def postgresql_rows(engine: Engine, *, cluster: Cluster, results: Results, keep:
                 "cluster_id": [cluster.cluster_id],
                 "cluster_alias": [cluster.cluster_alias],
                 "source_uuid": pa.array([cluster.provider_uuid.bytes], pa.binary()),
+                "part": [part.number],
+                "parts": [part.parts],
             }
         )
     )
-    make = engine.compute if keep else engine.view
+    make = engine.view if part == WHOLE else engine.compute_shared
     return make(
         statement("postgresql_rows"),
         summary=results.summary_rows,
@@ -105,13 +174,26 @@ def has_other_rows(tx: Transaction, *, provider_uuid: UUID, days: DayRange) -> b
     return bool(tx.rows(postgresql_statement("other_rows"), str(provider_uuid), days.start, days.end)[0][0])
 
 
-def copy_ui_tables(tx: Transaction, *, provider_uuid: UUID, days: DayRange, rows: Relation) -> None:
-    """The same as `fill_ui_tables` for a range that holds `rows` and no others, computed in the engine."""
-    daily = rows.engine.view(statement("daily_summary"), postgresql_rows=rows)
+UiRows = list[tuple[ui_tables.UiTable, Relation]]
+
+
+def ui_rows(engine: Engine, parts: list[Relation]) -> UiRows:
+    """What `fill_ui_tables` makes of a range that holds the rows of `parts` and no others, computed in the engine."""
+    named = {f"part_{number}": rows for number, rows in enumerate(parts)}
+    rows = engine.view(Statement("parts", " UNION ALL ".join(f"FROM {name}" for name in named)), **named)
+    daily = engine.view(statement("daily_summary"), postgresql_rows=rows)
+    return [
+        (table, engine.compute(table.select, reporting_ocpusagelineitem_daily_summary=daily))
+        for table in ui_tables.UI_TABLES
+    ]
+
+
+def copy_ui_tables(tx: Transaction, *, provider_uuid: UUID, days: DayRange, rows: UiRows) -> None:
+    """Replace the rows of the UI tables of a source and range by rows that are computed."""
     source = str(provider_uuid)
-    for table in ui_tables.UI_TABLES:
+    for table, computed in rows:
         tx.run(table.delete, source, days.start, days.end)
-        filled = rows.engine.compute(table.select, reporting_ocpusagelineitem_daily_summary=daily).to_arrow()
+        filled = computed.to_arrow()
         if filled.num_rows:
             tx.copy_of_source(table.table.name, filled.drop_columns(["source_uuid"]), source_uuid=source)
 
@@ -190,46 +272,74 @@ STORED_VALUES_SCHEMA = pa.schema(
 )
 
 
-def write_label_summaries(tx: Transaction, *, cluster: Cluster, enabled_keys: list[str], results: Results) -> None:
+@dataclass(frozen=True, kw_only=True)
+class TagChanges:
+    """What the tag tables have to learn; a table that learns nothing is left out."""
+
+    label_rows: dict[str, Relation]
+    """By kind: `pod`, `volume`."""
+    values: Relation | None
+
+
+def tag_changes(tx: Transaction, *, facts: Facts, results: Results) -> TagChanges:
+    """Compare what was seen with what is stored. Reads only: any transaction of the tenant will do."""
+    seen_of = {"pod": results.pod_tags, "volume": results.volume_tags}
+    seen_of = {kind: seen for kind, seen in seen_of.items() if seen.count()}
+    if not seen_of:
+        return TagChanges(label_rows={}, values=None)
+    engine, cluster = results.pod_tags.engine, facts.cluster
+
+    def stored_labels(kind: str) -> Relation:
+        stored = tx.table(postgresql_statement(f"stored_{kind}_labels"), cluster.report_period_id)
+        return engine.table(stored.cast(STORED_LABELS_SCHEMA))
+
+    stored_values = tx.table(postgresql_statement("stored_tag_values"), facts.enabled_keys)
+    return TagChanges(
+        label_rows={
+            kind: tags.changed_label_rows(tags=seen, stored=stored_labels(kind)) for kind, seen in seen_of.items()
+        },
+        values=tags.changed_tag_values(
+            pod_tags=results.pod_tags,
+            volume_tags=results.volume_tags,
+            stored=engine.table(stored_values.cast(STORED_VALUES_SCHEMA)),
+            cluster_id=cluster.cluster_id,
+            cluster_alias=cluster.cluster_alias,
+        ),
+    )
+
+
+def write_label_summaries(tx: Transaction, *, cluster: Cluster, enabled_keys: list[str], changes: TagChanges) -> None:
     """Add what was seen to the label summaries; rows of keys that are no longer enabled go (ocp-pipeline §11.2).
 
     Only one run at a time writes the rows of a period.
     """
-    for kind, seen in (("pod", results.pod_tags), ("volume", results.volume_tags)):
+    for kind, table in LABEL_SUMMARIES.items():
         tx.run(postgresql_statement(f"delete_disabled_{kind}_labels"), cluster.report_period_id, enabled_keys)
-        if not seen.count():
+        if kind not in changes.label_rows:
             continue
-        stored = tx.table(postgresql_statement(f"stored_{kind}_labels"), cluster.report_period_id)
-        changed = tags.changed_label_rows(
-            tags=seen, stored=seen.engine.table(stored.cast(STORED_LABELS_SCHEMA))
-        ).to_arrow()
-        replaced = changed.select(["uuid"]).filter(pc.is_valid(changed["uuid"]))
+        changed = changes.label_rows[kind]
+        replaced = changed.engine.view(statement("replaced_label_rows"), changed=changed).to_arrow()
         if replaced.num_rows:
             tx.run_with_columns(postgresql_statement(f"delete_{kind}_labels"), columns=replaced)
-        if changed.num_rows:
-            period = pa.array([cluster.report_period_id] * changed.num_rows, pa.int32())
-            rows = changed.set_column(0, "uuid", random_uuids(changed.num_rows))
-            tx.copy(LABEL_SUMMARIES[kind], rows.append_column("report_period_id", period).to_reader())
+        if changed.count():
+            period = _period_of(changed.engine, cluster)
+            added = changed.engine.view(statement("added_label_rows"), changed=changed, period=period)
+            tx.copy(table, with_random_uuids(added.to_reader()))
 
 
-def write_tag_values(tx: Transaction, *, cluster: Cluster, enabled_keys: list[str], results: Results) -> None:
+def _period_of(engine: Engine, cluster: Cluster) -> Relation:
+    return engine.table(pa.table({"report_period_id": pa.array([cluster.report_period_id], pa.int32())}))
+
+
+def write_tag_values(tx: Transaction, *, cluster: Cluster, changes: TagChanges) -> None:
     """Unite where each tag value was seen with what is known of it (ocp-pipeline §11.3, P8a).
 
     Runs of other clusters write the same rows: what is united is the row as it is when it is written.
     """
-    engine = results.pod_tags.engine
-    if results.pod_tags.count() or results.volume_tags.count():
-        stored = tx.table(postgresql_statement("stored_tag_values"), enabled_keys)
-        changed = tags.changed_tag_values(
-            pod_tags=results.pod_tags,
-            volume_tags=results.volume_tags,
-            stored=engine.table(stored.cast(STORED_VALUES_SCHEMA)),
-            cluster_id=cluster.cluster_id,
-            cluster_alias=cluster.cluster_alias,
-        ).to_arrow()
-        if changed.num_rows:
-            with tx.aside("seen_tag_values", changed):
-                tx.run(postgresql_statement("add_tag_values"), cluster.cluster_id, cluster.cluster_alias)
+    changed = changes.values.to_arrow() if changes.values is not None else None
+    if changed is not None and changed.num_rows:
+        with tx.aside("seen_tag_values", changed):
+            tx.run(postgresql_statement("add_tag_values"), cluster.cluster_id, cluster.cluster_alias)
     tx.run(postgresql_statement("delete_disabled_tag_values"))
 
 

@@ -113,8 +113,7 @@ def summarise_openshift(
         step_ended("read", rows_read, 0)
 
         results = compute(given, run.days, facts)
-        has_many_rows = results.summary_rows.count() >= resources.many_rows
-        rows_to_write = writer.postgresql_rows(engine, cluster=facts.cluster, results=results, keep=has_many_rows)
+        rows = results.summary_rows.count()
         step_ended("compute", rows_read, 0)
 
         with resources.database.begin() as connection:
@@ -123,16 +122,13 @@ def summarise_openshift(
 
         with SummaryObjects.of_run(resources.objects, source=run.source, days=run.days) as objects:
             with Transaction.of_tenant(resources.database, run.schema) as tx:
-                reader = rows_to_write.to_reader()
-                written = writer.replace_summary(tx, cluster=facts.cluster, days=run.days, rows=reader)
+                write = write_many if rows >= resources.many_rows else write_few
+                written, changes = write(
+                    tx, run=run, resources=resources, facts=facts, results=results, objects=objects
+                )
                 step_ended("write_summary", rows_read, written)
 
-                if has_many_rows and not writer.has_other_rows(tx, provider_uuid=run.provider_uuid, days=run.days):
-                    writer.copy_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days, rows=rows_to_write)
-                else:
-                    writer.fill_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days)
-                write_tables(tx, engine, run=run, resources=resources, facts=facts, results=results)
-                objects.add(summary_to_store(engine, results.summary_rows, facts.cluster).to_reader())
+                write_tables(tx, engine, run=run, resources=resources, facts=facts, results=results, changes=changes)
                 step_ended("write_tables", rows_read, written)
 
                 assert_held(tx, run.fence)
@@ -146,7 +142,51 @@ def summarise_openshift(
     return Outcome(rows_read=rows_read, rows_written=written)
 
 
-def summary_to_store(engine: Engine, summary_rows: Relation, cluster: Cluster) -> Relation:
+def write_few(
+    tx: Transaction,
+    *,
+    run: SummaryRun,
+    resources: Resources,
+    facts: Facts,
+    results: writer.Results,
+    objects: SummaryObjects,
+) -> tuple[int, writer.TagChanges]:
+    """Replace daily rows and UI tables, one after the other. How many rows, and what the tag tables have to learn."""
+    rows = writer.postgresql_rows(results.summary_rows.engine, cluster=facts.cluster, results=results)
+    written = writer.replace_summary(tx, cluster=facts.cluster, days=run.days, rows=rows.to_reader())
+    writer.fill_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days)
+    objects.add(summary_to_store(results.summary_rows, facts.cluster).to_reader())
+    return written, writer.tag_changes(tx, facts=facts, results=results)
+
+
+def write_many(
+    tx: Transaction,
+    *,
+    run: SummaryRun,
+    resources: Resources,
+    facts: Facts,
+    results: writer.Results,
+    objects: SummaryObjects,
+) -> tuple[int, writer.TagChanges]:
+    """The same, with one core computing what comes next while another one serves PostgreSQL."""
+    engine, parts = results.summary_rows.engine, []
+    is_alone = not writer.has_other_rows(tx, provider_uuid=run.provider_uuid, days=run.days)
+    with writer.replacing_summary(tx, cluster=facts.cluster, days=run.days) as replacing:
+        for part in writer.parts_of(results.summary_rows.count()):
+            parts.append(writer.postgresql_rows(engine, cluster=facts.cluster, results=results, part=part))
+            replacing.add(parts[-1])
+        ui_rows = writer.ui_rows(engine, parts) if is_alone else None
+        with Transaction.of_tenant(resources.database, run.schema) as reading:
+            changes = writer.tag_changes(reading, facts=facts, results=results)
+        objects.add(summary_to_store(results.summary_rows, facts.cluster).to_reader())
+    if ui_rows is not None:
+        writer.copy_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days, rows=ui_rows)
+    else:
+        writer.fill_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days)
+    return replacing.written, changes
+
+
+def summary_to_store(summary_rows: Relation, cluster: Cluster) -> Relation:
     """The rows that the cloud pipelines read (ocp-pipeline §9.3)."""
     constants = pa.table(
         {
@@ -156,7 +196,7 @@ def summary_to_store(engine: Engine, summary_rows: Relation, cluster: Cluster) -
             "source_uuid": pa.array([str(cluster.provider_uuid)], pa.string()),
         }
     )
-    return summary.stored_summary(summary_rows, engine.table(constants))
+    return summary.stored_summary(summary_rows, summary_rows.engine.table(constants))
 
 
 def assert_held(tx: Transaction, fence: Fence | None) -> None:
@@ -250,7 +290,14 @@ def map_tags(pod_rows: Relation, storage_rows: Relation, tag_mapping: pa.Table) 
 
 
 def write_tables(
-    tx: Transaction, engine: Engine, *, run: SummaryRun, resources: Resources, facts: Facts, results: writer.Results
+    tx: Transaction,
+    engine: Engine,
+    *,
+    run: SummaryRun,
+    resources: Resources,
+    facts: Facts,
+    results: writer.Results,
+    changes: writer.TagChanges,
 ) -> None:
     """Everything else that follows from the summary rows; what other runs share comes last."""
     cluster = facts.cluster
@@ -260,7 +307,7 @@ def write_tables(
         report = monthly_report(engine, run, resources)
         vm_table.fill_vm_table(tx, cluster=cluster, month=run.month, report=report)
 
-    writer.write_label_summaries(tx, cluster=cluster, enabled_keys=facts.enabled_keys, results=results)
+    writer.write_label_summaries(tx, cluster=cluster, enabled_keys=facts.enabled_keys, changes=changes)
     writer.stamp_period(tx, cluster)
     writer.write_inventory(
         tx,
@@ -269,7 +316,7 @@ def write_tables(
         volumes=results.found_volumes.to_arrow(),
         projects=results.found_projects.to_arrow(),
     )
-    writer.write_tag_values(tx, cluster=cluster, enabled_keys=facts.enabled_keys, results=results)
+    writer.write_tag_values(tx, cluster=cluster, changes=changes)
 
 
 def monthly_report(engine: Engine, run: SummaryRun, resources: Resources) -> vm_table.MonthlyReport:

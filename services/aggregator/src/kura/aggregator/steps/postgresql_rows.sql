@@ -40,3 +40,4 @@ CROSS JOIN constants
 LEFT JOIN mapped AS mapped_pods ON mapped_pods.labels = summary.pod_labels
 LEFT JOIN mapped AS mapped_volumes ON mapped_volumes.labels = summary.volume_labels
 LEFT JOIN mapped AS mapped_all ON mapped_all.labels = summary.all_labels
+WHERE hash(summary.namespace, summary.node) % constants.parts = constants.part

@@ -1,0 +1,1 @@
+SELECT uuid FROM changed WHERE uuid IS NOT NULL
