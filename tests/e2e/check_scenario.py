@@ -20,9 +20,9 @@ from uuid import uuid4
 sys.path.insert(0, str(Path(__file__).parents[1] / "spec"))
 
 import typer
-from openshift_tables import Expected, all_differences, other_nodes, settings_of
+from openshift_tables import Expected, all_differences, cost_differences, other_nodes, settings_of
 from reference.run import line_items
-from settings_changes import change_settings
+from settings_changes import change_settings, price, wait_until_calm
 
 from kura.testing.nise import NisePayload, nise_payloads
 from kura.testing.running import RunningKura, running_kura
@@ -126,9 +126,9 @@ Found = Iterator[tuple[str, dict[str, list[str]]]]
 
 
 def check(
-    kura: RunningKura, scenario: Path, history: str, start: datetime, end: datetime, *, with_settings: bool
+    kura: RunningKura, scenario: Path, history: str, start: datetime, end: datetime, *, settings: bool, prices: bool
 ) -> Found:
-    """What differs after the last step, and after every change of settings."""
+    """What differs after the last step, after every change of settings, and with prices."""
     cluster_id = str(uuid4())
     middle = start + timedelta(days=1, hours=12)
     payloads = nise_payloads(scenario, cluster_id=cluster_id, start=start, end=end, middle=middle)
@@ -139,16 +139,23 @@ def check(
         kura.send(*archives)
     items = line_items([archive for archives in steps for archive in archives])
 
-    def differences() -> dict[str, list[str]]:
+    def expected() -> Expected:
         nodes = other_nodes(kura, source)
-        expected = Expected(items=items, source=source, settings=settings_of(kura, source), other_nodes=nodes)
-        return all_differences(kura, expected, grown=len(steps) > 1)
+        return Expected(items=items, source=source, settings=settings_of(kura, source), other_nodes=nodes)
 
-    yield history, differences()
-    if with_settings:
+    yield history, all_differences(kura, expected(), grown=len(steps) > 1)
+    if settings:
         project = next(str(row["namespace"]) for row in items.daily["pod_usage"])
         for change in change_settings(kura, source, project=project):
-            yield f"{history}, {change}", differences()
+            yield f"{history}, {change}", all_differences(kura, expected(), grown=len(steps) > 1)
+    if prices:
+        price(kura, source, since=items.days[0].replace(day=1))
+        yield f"{history}, with prices", cost_differences(kura, expected(), distribution="memory")
+        [archives] = once([payload.with_manifest(uuid=str(uuid4())) for payload in payloads])
+        kura.send(*archives)
+        wait_until_calm(kura)
+        items = line_items([archive for sent in [*steps, archives] for archive in sent])
+        yield f"{history}, with prices and sent again", cost_differences(kura, expected(), distribution="memory")
 
 
 def tell(what: str, differences: dict[str, list[str]]) -> None:
@@ -165,6 +172,7 @@ def main(
     start: Annotated[datetime | None, typer.Option(help="First day; by default four days ago.")] = None,
     days: Annotated[int, typer.Option(help="How many days.")] = 3,
     settings: Annotated[bool, typer.Option(help="Change tag keys, mappings and cost groups, too.")] = False,
+    prices: Annotated[bool, typer.Option(help="Give the cluster prices, too.")] = False,
     split: Annotated[bool, typer.Option(help="One process for each service.")] = False,
 ) -> None:
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -175,7 +183,7 @@ def main(
             for name in history or HISTORIES:
                 until = first + timedelta(days=days)
                 try:
-                    for done, told in check(kura, scenario, name, first, until, with_settings=settings):
+                    for done, told in check(kura, scenario, name, first, until, settings=settings, prices=prices):
                         failed += bool(told)
                         tell(f"{scenario.stem}: {done}", told)
                 except Exception:

@@ -11,9 +11,8 @@ import pytest
 from openshift_tables import DAILY_SUMMARY, LABEL_SUMMARIES, Expected, as_floats, settings_of
 from reference.run import line_items
 from reference.ui_tables import NETWORK_TABLES, UI_TABLES
-from settings_changes import wait_until_calm
+from settings_changes import price
 
-from kura.single_pod.client import Kura
 from kura.testing.nise import NisePayload, nise_payloads
 from kura.testing.running import RunningKura, Source
 
@@ -158,40 +157,7 @@ def test_every_upload_tells_when_its_stages_were(kura: RunningKura, processed: P
 def priced(kura: RunningKura) -> Iterator[Processed]:
     """Everything, with prices for CPU, storage, nodes, machines and GPUs, once all tasks have ended."""
     processed = process(kura, "everything", per_file=False)
-    prices = [
-        ("cpu_core_usage_per_hour", "Supplementary", 0.03),
-        ("storage_gb_request_per_month", "Infrastructure", 0.25),
-        ("node_cost_per_month", "Infrastructure", 150),
-        ("vm_cost_per_month", "Supplementary", 9),
-        ("pvc_cost_per_month", "Supplementary", 2),
-    ]
-    tiered = [
-        {"metric": {"name": name}, "cost_type": kind, "tiered_rates": [{"value": value, "unit": "USD"}]}
-        for name, kind, value in prices
-    ]
-    of_models = [
-        {"tag_value": "Foo X 99", "value": 3, "unit": "USD", "default": False},
-        {"tag_value": "(any other)", "value": 7, "unit": "USD", "default": True},
-    ]
-    gpus = {
-        "metric": {"name": "gpu_cost_per_month"},
-        "tag_rates": {"tag_key": "nvidia", "tag_values": of_models},
-    }
-    with Kura(kura.http) as client:
-        made = client.post(
-            "/cost-models/",
-            {
-                "name": "everything",
-                "description": "",
-                "source_type": "OCP",
-                "source_uuids": [processed.source.uuid],
-                "distribution": "memory",
-                "rates": [*tiered, gpus],
-            },
-        )
-        first = processed.expected.items.days[0].replace(day=1)
-        client.put(f"/price-lists/{made['price_lists'][0]['uuid']}/", {"effective_start_date": first.isoformat()})
-    wait_until_calm(kura)
+    price(kura, processed.source, since=processed.expected.items.days[0].replace(day=1))
     yield processed
 
 

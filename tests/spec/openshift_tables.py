@@ -358,6 +358,22 @@ def all_differences(
     return {table: found for table, found in told.items() if found}
 
 
+def cost_differences(kura: RunningKura, expected: Expected, *, distribution: str) -> dict[str, list[str]]:
+    """The same for a cluster with prices, also for GPUs: all tables that follow from the daily summary with its costs,
+    which is taken as it is stored."""
+    source = expected.source
+    stored = as_floats(kura.rows(source, DAILY_SUMMARY))
+    told = {
+        DAILY_SUMMARY: summary_differences(kura, expected),
+        MONTH_SUMMARY: month_differences(kura, source),
+        "reporting_ocp_gpu_summary_p": gpu_cost_differences(kura, source, stored),
+        "reporting_ocp_vm_summary_p": vm_differences(kura, expected, stored, distribution=distribution),
+    }
+    for table in (*UI_TABLES, *NETWORK_TABLES):
+        told[table] = ui_differences(kura, source, table, stored, own=False)
+    return {table: found for table, found in told.items() if found}
+
+
 def _of_month(rows: Sequence[Row], column: str, month: date) -> list[Row]:
     return [row for row in rows if (row[column].year, row[column].month) == (month.year, month.month)]  # type: ignore[attr-defined]
 

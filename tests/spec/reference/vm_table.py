@@ -41,20 +41,25 @@ def vm_table(
     labels = labels_of_machines(summary)
     return [
         *compute_rows(summary, machines, labels),
-        *distributed_rows(summary, machines, labels, distribution=distribution),
+        *distributed_rows(summary, labels, distribution=distribution),
         *storage_rows(summary, machines, labels),
     ]
 
 
 def machines_from_vm_report(vm_hourly: Sequence[Row]) -> list[Machine]:
-    """§10.4, with vm_usage: the latest hour decides, for the claims the whole month."""
+    """§10.4, with vm_usage: the latest hour decides, for the claims the whole month. Of several nodes in that hour,
+    which would count the machine's costs several times, the greatest (P9)."""
     latest = largest(row["interval_start"] for row in vm_hourly)
     machines = []
     groups: dict[tuple[object, str, object], list[Row]] = {}
     for row in vm_hourly:
         if row["interval_start"] == latest:
             groups.setdefault((row["namespace"], str(row["vm_name"]), row["node"]), []).append(row)
-    for (namespace, name, node), rows in groups.items():
+    node_of: dict[tuple[object, str], object] = {}
+    for namespace, name, node in groups:
+        node_of[namespace, name] = largest([node, node_of.get((namespace, name))])
+    for (namespace, name), node in node_of.items():
+        rows = groups[namespace, name, node]
         claims = {
             row["vm_persistentvolumeclaim_name"]
             for row in vm_hourly
@@ -161,13 +166,10 @@ def compute_rows(
 
 
 def distributed_rows(
-    summary: Sequence[Row],
-    machines: Sequence[Machine],
-    labels: dict[tuple[object, str], Labels],
-    *,
-    distribution: str,
+    summary: Sequence[Row], labels: dict[tuple[object, str], Labels], *, distribution: str
 ) -> list[Row]:
-    """§10.5, second: the machine's share of costs distributed to its namespace and node."""
+    """§10.5, second: the share of a machine with labels in the costs distributed to its namespace and node, whether it
+    still asks for something or not."""
     measure = {"cpu": "pod_effective_usage_cpu_core_hours", "memory": "pod_effective_usage_memory_gigabyte_hours"}[
         distribution
     ]
@@ -184,7 +186,6 @@ def distributed_rows(
         if name is not None:
             own.setdefault((name, *place), []).append(usage)
 
-    by_name = {(machine.namespace, machine.name): machine for machine in machines}
     groups: dict[tuple[object, ...], list[Row]] = {}
     shares: dict[tuple[object, ...], float] = {}
     for row in summary:
@@ -202,10 +203,10 @@ def distributed_rows(
 
     results = []
     for key, rows in groups.items():
-        namespace, name, _, rate_type = key
-        machine = by_name[namespace, str(name)]
+        namespace, name, node, rate_type = key
+        machine = Machine(namespace, str(name), node, None, None, None)
         result = _result(rows, machine, labels[namespace, str(name)], rate_type)
-        results.append(result | {"distributed_cost": shares[key], "node": key[2]})
+        results.append(result | {"distributed_cost": shares[key]})
     return results
 
 
