@@ -200,13 +200,20 @@ async def test_the_account_currency_stands_in_for_a_missing_one(http: httpx.Asyn
 async def test_missing_keys_of_the_distribution_are_filled_in(http: httpx.AsyncClient) -> None:
     made = await create(http, distribution="memory", distribution_info={"gpu_unallocated": True, "worker_cost": False})
     assert made["distribution_info"] == {
-        "distribution_type": "memory",
+        "distribution_type": "cpu",
         "platform_cost": True,
         "worker_cost": False,
         "network_unattributed": False,
         "storage_unattributed": False,
         "gpu_unallocated": True,
     }
+    other = await create(http, distribution="memory")
+    assert other["distribution_info"]["distribution_type"] == "memory"
+
+
+async def test_an_empty_list_of_price_lists_leaves_a_new_model_its_rates(http: httpx.AsyncClient) -> None:
+    made = await create(http, rates=[tiered()], price_list_uuids=[])
+    assert len(made["rates"]) == len(made["price_lists"]) == 1
 
 
 async def test_generated_names_are_unique_and_short(http: httpx.AsyncClient) -> None:

@@ -37,6 +37,12 @@ def test_the_sample_is_what_the_api_takes():
     ]
 
 
+def test_the_distribution_of_a_file_holds_for_all_of_it(tmp_path: Path):
+    text = "name: x\ndistribution: memory\ndistribution_info: {worker_cost: false}"
+    body = read_model(written(tmp_path, text)).body
+    assert body["distribution_info"] == {"distribution_type": "memory", "worker_cost": False}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -157,7 +157,10 @@ def _read_distribution(given: Any, problems: Problems, *, where: str) -> str | N
 def _read_distribution_info(
     body: Mapping[str, Any], problems: Problems, *, distribution: str | None, existing: Row[Any] | None
 ) -> dict[str, Any] | None:
-    """The whole object with the keys that are missing; None keeps what an existing model has."""
+    """The whole object with the keys that are missing; None keeps what an existing model has.
+
+    `distribution` decides only where there is no object.
+    """
     given = body.get("distribution_info")
     if given is None:
         if existing is None:
@@ -167,7 +170,7 @@ def _read_distribution_info(
         problems.add("distribution_info", "Must be an object.")
         return None
     weight = _read_distribution(given.get("distribution_type"), problems, where="distribution_info.distribution_type")
-    info: dict[str, Any] = {"distribution_type": weight or distribution or DISTRIBUTIONS[0]}
+    info: dict[str, Any] = {"distribution_type": weight or DISTRIBUTIONS[0]}
     for name, usual in USUAL_DISTRIBUTION.items():
         value = given.get(name)
         if value is not None and not isinstance(value, bool):
@@ -224,7 +227,7 @@ def create_cost_model(connection: Connection, request: CostModelRequest) -> Writ
     )
     if request.rates:
         _add_price_list(connection, model=key, name=name, currency=request.currency, rates=request.rates)
-    if request.price_lists is not None:
+    if request.price_lists:
         _attach(connection, model=key, price_lists=request.price_lists)
     sources = set(request.sources or ())
     _map_sources(connection, model=key, sources=sources)

@@ -67,7 +67,7 @@ def read_model(path: Path) -> ModelFile:
         "description": "",
         "source_type": "OCP",
         **{key: document[key] for key in ("name", "description", "source_type", "currency") if key in document},
-        **{key: document[key] for key in ("distribution", "distribution_info") if document.get(key) is not None},
+        **_distribution(document),
         "markup": _markup(document.get("markup")),
         "rates": [
             _rate(rate, place=f"{path}: rate {number}", currency=currency) for number, rate in enumerate(rates, start=1)
@@ -93,6 +93,15 @@ def _load(path: Path) -> Document:
     if not isinstance(document, dict):
         raise CommandError(f"{path}: a cost model is a mapping, for example `name: Standard prices`.")
     return document
+
+
+def _distribution(document: Document) -> Document:
+    """What the API is told of distribution: there an object without a type means cpu, in a file what is beside it."""
+    given = {key: document[key] for key in ("distribution", "distribution_info") if document.get(key) is not None}
+    info = given.get("distribution_info")
+    if isinstance(info, dict) and "distribution" in given:
+        given["distribution_info"] = {"distribution_type": given["distribution"], **info}
+    return given
 
 
 def _markup(given: Any) -> Any:
