@@ -60,8 +60,8 @@ async def test_a_summary_is_started_with_one_call_and_told_step_by_step(aggregat
     assert [message.step for message in told if message.state == messages.RUN_STATE_RUNNING and message.step] == [
         "facts",
         "read",
-        "compute",
         "partitions",
+        "compute",
         "write_summary",
         "write_tables",
         "commit",

@@ -7,7 +7,7 @@ moment; the fence is the very last statement, so that a worker whose lease has m
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -49,21 +49,27 @@ class Results:
 # ------------------------------------------------------------------------------------------------------ daily summary
 
 
-def replace_summary(tx: Transaction, *, cluster: Cluster, days: DayRange, rows: pa.RecordBatchReader) -> int:
-    """Replace what this pipeline owns of the range (ocp-pipeline §9.1, P13); cloud costs stay. How many rows now."""
-    delete_summary(tx, cluster=cluster, days=days)
+@contextmanager
+def deleting_summary(tx: Transaction, *, cluster: Cluster, days: DayRange) -> Iterator[None]:
+    """Delete what this pipeline owns of the range (ocp-pipeline §9.1, P13), while the block computes what replaces it.
+
+    Costs of a cloud stay. The transaction is not for the block.
+    """
+    scope = (cluster.report_period_id, days.start, days.end)
+    with _beside(lambda: tx.run(postgresql_statement("delete_summary_range"), *scope)):
+        yield
+
+
+def add_summary(tx: Transaction, rows: pa.RecordBatchReader) -> int:
+    """Add rows to the daily summary; how many."""
     return tx.copy(DAILY_SUMMARY, with_random_uuids(rows))
 
 
-def delete_summary(tx: Transaction, *, cluster: Cluster, days: DayRange) -> None:
-    tx.run(postgresql_statement("delete_summary_range"), cluster.report_period_id, days.start, days.end)
-
-
-class Replacing:
+class Adding:
     """A daily summary that PostgreSQL is taking in, part by part."""
 
-    def __init__(self, tx: Transaction, cluster: Cluster, days: DayRange) -> None:
-        self._tx, self._cluster, self._days = tx, cluster, days
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
         self._parts: SimpleQueue[Relation | None] = SimpleQueue()
         self.written = 0
 
@@ -75,27 +81,33 @@ class Replacing:
         self._parts.put(None)
 
     def run(self) -> None:
-        """Replace what this pipeline owns of the range by the parts, as they come."""
-        delete_summary(self._tx, cluster=self._cluster, days=self._days)
+        """Take in the parts, as they come."""
         while rows := self._parts.get():
             with rows.engine.reader_beside(rows) as reader:
-                self.written += self._tx.copy(DAILY_SUMMARY, with_random_uuids(reader))
+                self.written += add_summary(self._tx, reader)
 
 
 @contextmanager
-def replacing_summary(tx: Transaction, *, cluster: Cluster, days: DayRange) -> Iterator[Replacing]:
-    """`replace_summary` in a thread of its own, so that the block computes while PostgreSQL takes rows in.
+def adding_summary(tx: Transaction) -> Iterator[Adding]:
+    """`add_summary` in a thread of its own: the block computes what comes next while PostgreSQL takes rows in.
 
     The transaction is not for the block; after it, the rows are in.
     """
-    replacing = Replacing(tx, cluster, days)
-    with ThreadPoolExecutor(1, thread_name_prefix="replace-summary") as threads:
-        replaced = threads.submit(copy_context().run, replacing.run)
+    adding = Adding(tx)
+    with _beside(adding.run):
         try:
-            yield replacing
+            yield adding
         finally:
-            replacing.end()
-    replaced.result()
+            adding.end()
+
+
+@contextmanager
+def _beside(work: Callable[[], None]) -> Iterator[None]:
+    """Do `work` in a thread of its own while the block runs; afterwards both have ended."""
+    with ThreadPoolExecutor(1, thread_name_prefix="beside") as threads:
+        done = threads.submit(copy_context().run, work)
+        yield
+    done.result()
 
 
 def with_random_uuids(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:

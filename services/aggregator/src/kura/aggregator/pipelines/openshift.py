@@ -37,7 +37,7 @@ from kura.store.database import Database
 from kura.store.objects import ObjectStore
 from kura.store.partitions import ensure_partitions
 
-STEPS = ("facts", "read", "compute", "partitions", "write_summary", "write_tables", "commit", "fold_month")
+STEPS = ("facts", "read", "partitions", "compute", "write_summary", "write_tables", "commit", "fold_month")
 
 LABEL_FAN_OUTS = Counter(
     "kura_label_fan_outs_total",
@@ -112,16 +112,17 @@ def summarise_openshift(
         rows_read = given.pod_daily.count() + given.storage_daily.count()
         step_ended("read", rows_read, 0)
 
-        results = compute(given, run.days, facts)
-        rows = results.summary_rows.count()
-        step_ended("compute", rows_read, 0)
-
         with resources.database.begin() as connection:
             ensure_partitions(connection, run.schema, months=[run.days.start])
         step_ended("partitions", rows_read, 0)
 
         with SummaryObjects.of_run(resources.objects, source=run.source, days=run.days) as objects:
             with Transaction.of_tenant(resources.database, run.schema) as tx:
+                with writer.deleting_summary(tx, cluster=facts.cluster, days=run.days):
+                    results = compute(given, run.days, facts)
+                rows = results.summary_rows.count()
+                step_ended("compute", rows_read, 0)
+
                 write = write_many if rows >= resources.many_rows else write_few
                 written, changes = write(
                     tx, run=run, resources=resources, facts=facts, results=results, objects=objects
@@ -151,9 +152,9 @@ def write_few(
     results: writer.Results,
     objects: SummaryObjects,
 ) -> tuple[int, writer.TagChanges]:
-    """Replace daily rows and UI tables, one after the other. How many rows, and what the tag tables have to learn."""
+    """Add daily rows, then replace UI tables. How many rows, and what the tag tables have to learn."""
     rows = writer.postgresql_rows(results.summary_rows.engine, cluster=facts.cluster, results=results)
-    written = writer.replace_summary(tx, cluster=facts.cluster, days=run.days, rows=rows.to_reader())
+    written = writer.add_summary(tx, rows.to_reader())
     writer.fill_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days)
     objects.add(summary_to_store(results.summary_rows, facts.cluster).to_reader())
     return written, writer.tag_changes(tx, facts=facts, results=results)
@@ -171,10 +172,10 @@ def write_many(
     """The same, with one core computing what comes next while another one serves PostgreSQL."""
     engine, parts = results.summary_rows.engine, []
     is_alone = not writer.has_other_rows(tx, provider_uuid=run.provider_uuid, days=run.days)
-    with writer.replacing_summary(tx, cluster=facts.cluster, days=run.days) as replacing:
+    with writer.adding_summary(tx) as adding:
         for part in writer.parts_of(results.summary_rows.count()):
             parts.append(writer.postgresql_rows(engine, cluster=facts.cluster, results=results, part=part))
-            replacing.add(parts[-1])
+            adding.add(parts[-1])
         ui_rows = writer.ui_rows(engine, parts) if is_alone else None
         with Transaction.of_tenant(resources.database, run.schema) as reading:
             changes = writer.tag_changes(reading, facts=facts, results=results)
@@ -183,7 +184,7 @@ def write_many(
         writer.copy_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days, rows=ui_rows)
     else:
         writer.fill_ui_tables(tx, provider_uuid=run.provider_uuid, days=run.days)
-    return replacing.written, changes
+    return adding.written, changes
 
 
 def summary_to_store(summary_rows: Relation, cluster: Cluster) -> Relation:
