@@ -28,7 +28,8 @@ RESET: Final = struct.pack("ii", 1, 0)
 
 
 class TcpProxy:
-    """Passes connections on to one address until told otherwise."""
+    """Passes connections on to one address until told otherwise. A host that is a directory holds, as PostgreSQL's
+    clients have it, the socket of a server."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -94,7 +95,7 @@ class TcpProxy:
                 return
             self.connections += 1
             try:
-                server = socket.create_connection(self._target, timeout=10)
+                server = _connected(*self._target)
             except OSError:
                 _reset(client)
                 continue
@@ -131,6 +132,14 @@ class TcpProxy:
                 pair.reset()
                 with self._lock:
                     self._pairs.discard(pair)
+
+
+def _connected(host: str, port: int) -> socket.socket:
+    if not host.startswith("/"):
+        return socket.create_connection((host, port), timeout=10)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(f"{host}/.s.PGSQL.{port}")
+    return connection
 
 
 @dataclass(eq=False, kw_only=True)
