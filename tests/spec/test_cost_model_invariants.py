@@ -303,6 +303,10 @@ async def assert_lines_explain(ask: Asker, found: Priced) -> None:
         plain = sum(line["cost"]["value"] for line in lines if line["kind"] in ("raw", "markup", "rate"))
         assert explained["meta"]["difference"]["cost_total"] == pytest.approx(0, abs=NEAR), question
         assert plain == pytest.approx(cost["total"]["value"], abs=NEAR), question
+        for line in lines:
+            if line.get("metric") is not None:
+                price = line["usage"]["value"] * line["rate"]["value"]
+                assert price == pytest.approx(line["cost"]["value"], rel=NEAR, abs=NEAR), line
         if "distributed" in cost:
             handed_on = sum(line["cost"]["value"] for line in lines)
             assert handed_on == pytest.approx(cost["distributed"]["value"], abs=NEAR), question
