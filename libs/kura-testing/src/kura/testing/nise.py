@@ -134,7 +134,8 @@ def _run_nise(
             *options,
         ],
         cwd=directory,
-        env={**_environment(), **(environment or {})},
+        # nise packs every payload in one directory of the system's, where two of them would mix theirs.
+        env={**_environment(), "TMPDIR": str(directory), **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
