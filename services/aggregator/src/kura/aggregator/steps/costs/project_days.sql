@@ -43,7 +43,7 @@ WITH cost_rows AS (
         cluster_capacity_memory_gigabyte_hours,
         quantity * unit_rate AS cost
     FROM charges
-    WHERE target <> 'gpu'
+    WHERE target <> 'gpu' AND quantity * unit_rate <> 0
 )
 
 SELECT
