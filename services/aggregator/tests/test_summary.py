@@ -408,6 +408,16 @@ def test_the_inventory_names_what_the_cluster_is_made_of(cluster: Cluster):
     assert [row["project"] for row in projects] == ["openshift-dns", "pay", "shop"]
 
 
+@pytest.mark.parametrize(("stored", "kept"), [("'vol-z'", "vol-z"), ("'vol-a'", "vol-data"), ("null", "vol-data")])
+def test_a_volume_keeps_the_largest_of_its_handles_whatever_the_order_of_runs(cluster: Cluster, stored: str, kept: str):
+    cluster.take_in_day()
+    cluster.run()
+    cluster.sql(f"update reporting_ocp_pvcs set csi_volume_handle = {stored}")
+    cluster.run()
+
+    assert [row["csi_volume_handle"] for row in cluster.sql("select * from reporting_ocp_pvcs")] == [kept]
+
+
 def test_a_renamed_source_keeps_its_cluster_and_nodes(cluster: Cluster):
     cluster.take_in_day()
     cluster.run()
