@@ -174,6 +174,15 @@ def test_a_label_cell_that_no_object_can_have_holds_no_labels_and_is_counted(con
     assert (dict(done.dropped), dict(done.cells)) == ({}, {"too_long": 1})
 
 
+def test_a_file_that_is_refused_while_rows_of_it_are_written_ends_nothing_else(tmp_path):
+    rows = [pod(HOUR + timedelta(hours=n % 48), pod=f"p{n}") for n in range(400)]
+    csv = csv_bytes([*rows, pod(interval_start="soon")])
+    with Converter(tmp_path, threads=2, block_bytes=2000, chunk_rows=7) as in_pieces:
+        for attempt in range(30):
+            with pytest.raises(FileRefused, match="soon"):
+                in_pieces.convert(io.BytesIO(csv), _made(tmp_path / f"{attempt}"), WINDOW)
+
+
 def test_no_more_tag_keys_are_remembered_than_people_give(convert):
     cells = ["|".join(f"label_{number}_{key}:" for key in range(1000)) for number in range(50)]
 

@@ -157,17 +157,21 @@ class Converter(AbstractContextManager["Converter"]):
         chunk: list[pa.Table] = []
         rows = size = 0
         writing: Future[None] | None = None
-        for block in typed:
-            dropped.update(block.dropped)
-            cells.update(block.cells)
-            chunk.append(block.table)
-            rows += block.table.num_rows
-            size += block.table.nbytes
-            if rows >= self._chunk_rows or size >= CHUNK_BYTES:
-                if writing is not None:
-                    writing.result()
-                writing = self._pool.submit(hourly.write, chunk)
-                chunk, rows, size = [], 0, 0
+        try:
+            for block in typed:
+                dropped.update(block.dropped)
+                cells.update(block.cells)
+                chunk.append(block.table)
+                rows += block.table.num_rows
+                size += block.table.nbytes
+                if rows >= self._chunk_rows or size >= CHUNK_BYTES:
+                    if writing is not None:
+                        writing.result()
+                    writing = self._pool.submit(hourly.write, chunk)
+                    chunk, rows, size = [], 0, 0
+        finally:
+            if writing is not None:
+                writing.exception()  # a file that is closed while it is being written ends the process
         if writing is not None:
             writing.result()
         if rows:
