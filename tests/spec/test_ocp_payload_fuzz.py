@@ -33,7 +33,7 @@ LONGEST_SECONDS = 5  # of one example, on a machine with other things to do
 KINDS = [getattr(tarfile, name) for name in dir(tarfile) if name.endswith("TYPE") and name != "GNUTYPE_SPARSE"]
 NAMES = st.sampled_from(["pods.csv", "manifest.json", "../x", "/x", "a/../../x", "a/b.csv", "", "n" * 300, "ü\udcff"])
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
