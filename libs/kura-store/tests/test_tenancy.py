@@ -277,8 +277,7 @@ class TestRules:
         labels, folded = "reporting_ocpusagepodlabel_summary", "reporting_ocp_month_summary_p"
         connection.execute(
             text(
-                f"insert into {labels} (key, values, report_period_id, namespace)"
-                " values ('app', '{a}', :p, 'shop')"
+                f"insert into {labels} (key, values, report_period_id, namespace) values ('app', '{{a}}', :p, 'shop')"
             ),
             {"p": period},
         )
