@@ -214,3 +214,8 @@ class ConfigError(KuraError):
     """The settings are not valid. The message lists every bad variable."""
 
     code, http, grpc = "config", 500, StatusCode.FAILED_PRECONDITION
+
+
+def told(error: KuraError) -> str:
+    """What a caller is told: of a database that is away nothing that its driver says, for that names hosts."""
+    return str(type(error)()) if isinstance(error, DatabaseUnavailable) else str(error)

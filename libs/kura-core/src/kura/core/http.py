@@ -26,7 +26,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kura.core.errors import (
     BadRequest,
-    DatabaseUnavailable,
     DependencyFailed,
     Forbidden,
     KuraError,
@@ -34,6 +33,7 @@ from kura.core.errors import (
     TooManyRequests,
     Unavailable,
     ValidationErrors,
+    told,
 )
 from kura.core.identity import REQUEST_ID_HEADER, SINGLE_HEADERS, Identity, IdentityProvider
 from kura.core.metrics import ERRORS, HTTP_SECONDS
@@ -75,14 +75,13 @@ UNEXPECTED = "An unexpected error happened. It has been logged with this request
 def error_items(error: KuraError) -> list[dict[str, Any]]:
     """What a client is told.
 
-    Of an error that nobody foresaw it is told no details: they may hold data. Nor of a database that is away: what its
-    driver says names hosts.
+    Of an error that nobody foresaw it is told no details: they may hold data.
     """
     if error.http == 500:
         return [{"detail": UNEXPECTED, "source": "detail", "status": 500}]
     if isinstance(error, ValidationErrors):
         return [{"detail": text, "source": field, "status": error.http} for field, text in error.problems]
-    detail = str(type(error)()) if isinstance(error, DatabaseUnavailable) else str(error)
+    detail = told(error)
     if error.http == 424:
         return [{"detail": detail, "status": 424, "title": "Failed Dependency"}]
     return [{"detail": detail, "source": error.field, "status": error.http}]

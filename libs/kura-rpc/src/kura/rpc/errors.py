@@ -23,6 +23,7 @@ from kura.core.errors import (
     Unauthorised,
     Unavailable,
     ValidationErrors,
+    told,
 )
 
 DOMAIN = "kura"
@@ -54,7 +55,7 @@ def status_details(error: KuraError) -> bytes:
     detail = AnyMessage()
     detail.Pack(ErrorInfo(reason=error.code, domain=DOMAIN, metadata=facts))
     number: int = error.grpc.value[0]
-    serialised: bytes = Status(code=number, message=str(error), details=[detail]).SerializeToString()
+    serialised: bytes = Status(code=number, message=told(error), details=[detail]).SerializeToString()
     return serialised
 
 

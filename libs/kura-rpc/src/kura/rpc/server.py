@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from opentelemetry.trace import SpanKind
 from prometheus_client import Histogram
 
-from kura.core.errors import ConfigError, Deadline, KuraError
+from kura.core.errors import ConfigError, Deadline, DependencyFailed, KuraError, Unavailable, told
 from kura.core.identity import REQUEST_ID_HEADER
 from kura.core.metrics import ERRORS
 from kura.core.telemetry import bound, get_logger, span
@@ -184,6 +184,8 @@ class Door(aio.ServerInterceptor):  # type: ignore[misc]
                 status = error.grpc.name
                 if error.grpc is grpc.StatusCode.INTERNAL:
                     log.error("rpc_failed", method=method, code=error.code, error=str(error), exc_info=error)
+                elif isinstance(error, (Unavailable, DependencyFailed)):
+                    log.error("rpc_failed", method=method, code=error.code, error=str(error))
                 await abort(context, error)
             except (aio.AbortError, asyncio.CancelledError, GeneratorExit):
                 raise
@@ -199,7 +201,7 @@ class Door(aio.ServerInterceptor):  # type: ignore[misc]
 
 async def abort(context: aio.ServicerContext, error: KuraError) -> None:
     ERRORS.labels("grpc", error.code).inc()
-    await context.abort(error.grpc, str(error), trailing_metadata=((DETAILS, status_details(error)),))
+    await context.abort(error.grpc, told(error), trailing_metadata=((DETAILS, status_details(error)),))
 
 
 def metadata_of(context: aio.ServicerContext) -> dict[str, str]:
