@@ -163,6 +163,10 @@ async def test_refused_tag_requests(ask: Asker, address: str, status: int, body)
     assert await ask.refused(f"tags/openshift/{address}") == (status, body)
 
 
+async def test_a_key_with_a_null_character_is_not_found(ask: Asker):
+    assert (await ask.refused("tags/openshift/a%00b/"))[0] == 404
+
+
 async def test_a_disabled_key_has_no_values(ask: Asker):
     assert (await ask("tags/openshift/old/"))["data"] == []
 
@@ -232,6 +236,36 @@ async def test_cost_models_are_those_the_caller_may_read(ask: Asker, writer: Dat
         [f"{uuids[0]} (first)", f"{uuids[1]} (second)"]
     )
     assert one["data"] == [{"value": f"{uuids[0]} (first)"}]
+
+
+# --------------------------------------------------------------------------------------------------- settings lists
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("tags/?filter[bogus]=1", "bogus"),  # example 14
+        ("tags/?filter[key]=a%00b", "key"),
+        ("tags/?filter[source_type]=%00", "source_type"),
+        ("tags/?filter[uuid]=x", "uuid"),
+        ("tags/?filter[enabled]=perhaps", "enabled"),
+        ("tags/?exclude[key]=app", "key"),
+        ("tags/?order_by[key]=up", "key"),
+        ("tags/?order_by=-uuid", "uuid"),
+        ("tags/mappings/?filter[key]=app", "key"),
+        ("tags/mappings/?filter[parent]=%00", "parent"),
+        ("tags/mappings/child/?filter[parent]=app", "parent"),
+        ("tags/mappings/parent/?filter[key]=%00", "key"),
+        ("cost-groups/?filter[project]=%00", "project"),
+        ("cost-groups/?exclude[cluster]=%00", "cluster"),
+        ("cost-groups/?order_by[cluster]=asc", "cluster"),
+    ],
+)
+async def test_refused_settings_lists(ask: Asker, address: str, source: str):
+    assert await ask.refused(f"settings/{address}") == (
+        400,
+        {"errors": [{"detail": "Unsupported parameter or invalid value", "source": source, "status": 400}]},
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ small lists

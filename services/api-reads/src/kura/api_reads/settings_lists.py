@@ -48,8 +48,8 @@ def read_settings(
     chosen = {}
     for name, allowed in (("filter", filters), ("exclude", excludes)):
         keyed = question.query.given[name].keyed if name in question.query.given else {}
-        for key in keyed:
-            if key not in allowed:
+        for key, values in keyed.items():
+            if key not in allowed or any("\0" in value for value in values):
                 raise ValidationErrors([(key, UNSUPPORTED)])
         chosen[name] = {key: tuple(values) for key, values in keyed.items()}
     return Settings(filters=chosen["filter"], excludes=chosen["exclude"], orders=_orders(question, orders))

@@ -386,6 +386,8 @@ def answer_tags(
     known_of: Any,
 ) -> Json:
     """Tag keys with values, or the values of one key."""
+    if key is not None and "\0" in key:  # no text of the database can hold it
+        raise NotFound("This tag key is not found.")
     facts = read_facts(connection, tag_keys=[key] if key is not None else [])
     parameters = read_tag_parameters(query, known_of(facts), one_key=key is not None)
     limits.refuse_others(parameters.named)
