@@ -184,6 +184,7 @@ async def test_a_store_that_is_away_makes_the_service_unready(aggregator: Aggreg
         database=type(aggregator.database)("postgresql://nobody@127.0.0.1:1/none", wait_seconds=1),
         objects=aggregator.objects,
         engines=aggregator.engines,
+        warming=aggregator.warming,
     )
 
     assert (await broken.ready())["database"] is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -45,6 +46,18 @@ async def created(http: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
     assert answer.status_code == 201, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+def asked_of_workers(stored: Stored) -> list[tuple[str, Mapping[str, Any]]]:
+    """The tasks that were queued, without the partitions that a tenant's first source asks for."""
+    return [(kind, payload) for kind, payload in stored.tasks() if kind != "EnsurePartitions"]
+
+
+async def test_the_first_source_of_a_tenant_has_its_partitions_made(http: httpx.AsyncClient, stored: Stored):
+    await created(http)
+    await created(http, name="other", source_ref="another-cluster")
+
+    assert stored.tasks() == [("EnsurePartitions", {"schemaName": f"org{ORG_ID}"})]
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
@@ -207,7 +220,7 @@ async def test_creating_a_source_queues_the_uploads_that_waited_for_it(
     assert states[first] == states[second] == ("accepted", None)
     assert states[other] == ("waiting", "unknown_cluster")
     assert states[incomplete] == ("waiting", "incomplete_manifest")
-    assert sorted(payload["uploadId"] for _, payload in stored.tasks()) == [str(first), str(second)]
+    assert sorted(payload["uploadId"] for _, payload in asked_of_workers(stored)) == [str(first), str(second)]
 
 
 async def test_uploads_of_another_organisation_never_attach(
@@ -217,7 +230,7 @@ async def test_uploads_of_another_organisation_never_attach(
     await created(http)
     assert stored.uploads()[0]["id"] == foreign
     assert stored.uploads()[0]["state"] == "waiting"
-    assert stored.tasks() == []
+    assert asked_of_workers(stored) == []
     with database.begin() as connection:
         assert find_cluster_source(connection, org_id="7654321", cluster_id=CLUSTER) is None
 
@@ -248,7 +261,7 @@ async def test_an_upload_cannot_slip_between_look_up_and_registration(
     await asyncio.gather(ingesting, creating)
 
     assert stored.uploads()[0]["state"] == "accepted"
-    assert stored.tasks() == [("IngestPayload", {"uploadId": str(upload)})]
+    assert asked_of_workers(stored) == [("IngestPayload", {"uploadId": str(upload)})]
 
 
 # ------------------------------------------------------------------------------------------------- change
@@ -331,7 +344,7 @@ async def test_a_deleted_source_is_gone_at_once_and_its_data_follows(
     with database.begin() as connection:
         assert find_cluster_source(connection, org_id=ORG_ID, cluster_id=CLUSTER) is None
     assert rows(database, PROVIDER)[0]["active"] is False
-    assert stored.tasks() == [
+    assert asked_of_workers(stored) == [
         ("DeleteSourceData", {"schemaName": f"org{ORG_ID}", "providerUuid": source["uuid"]}),
     ]
     assert (await http.delete(f"{SOURCES_PATH}{source['id']}/")).status_code == 404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class Aggregator:
     database: Database
     objects: ObjectStore
     engines: Engines
+    warming: asyncio.Task[None]
 
     async def ready(self) -> dict[str, str | None]:
         """What is wrong with each store; None where nothing is."""
@@ -40,7 +42,14 @@ class Aggregator:
 
     async def close(self) -> None:
         await self.runner.close()
+        await self.warming
         self.engines.close()
+
+
+def _warm_up(database: Database, engines: Engines) -> None:
+    """Open what the first run needs, so that it need not wait for it; a store that is away is met by that run."""
+    with suppress(KuraError), engines.lend(), database.adbc():
+        pass
 
 
 async def _complaint(ping: Callable[[], None]) -> str | None:
@@ -65,6 +74,7 @@ def build_aggregator(*, database: Database, objects: ObjectStore, settings: Aggr
         database=database,
         objects=objects,
         engines=engines,
+        warming=asyncio.create_task(asyncio.to_thread(_warm_up, database, engines), name="warm up"),
     )
 
 

@@ -97,7 +97,8 @@ def create_source(database: Database, *, wanted: NewSource, identity: Identity, 
         customer = get_or_create_customer(
             connection, org_id=identity.org_id, account_id=identity.account_number, suffix=schema_suffix
         )
-        ensure_tenant(connection, customer.schema_name)
+        if ensure_tenant(connection, customer.schema_name):
+            enqueue(connection, tasks_pb2.EnsurePartitions(schema_name=customer.schema_name))
         key = uuid4()
         credentials = {"cluster_id": wanted.cluster_id}
         authentication_id = connection.execute(
