@@ -281,12 +281,14 @@ def projects(http: httpx.AsyncClient, provider: Any, database: Database) -> None
 async def test_a_project_joins_a_cost_group_and_leaves_it(
     http: httpx.AsyncClient, database: Database, projects: None
 ) -> None:
-    asked = [{"project": "pipelines", "group": "Platform"}, {"project": "openshift-dns", "group": "Platform"}]
+    projects_asked = ("pipelines", "openshift-dns", "Worker unallocated", "Platform unallocated")
+    asked = [{"project": project, "group": "Platform"} for project in projects_asked]
 
     assert (await put(http, "settings/cost-groups/add/", asked)).status_code == 204
 
     page = await listed(http, "settings/cost-groups/")
     assert page["data"] == [
+        {"project": "Platform unallocated", "group": "Platform", "default": True, "clusters": []},
         {"project": "Worker unallocated", "group": None, "default": True, "clusters": []},
         {"project": "openshift-dns", "group": "Platform", "default": True, "clusters": ["one"]},
         {"project": "pipelines", "group": "Platform", "default": False, "clusters": ["one"]},

@@ -28,7 +28,8 @@ from kura.store.tables.tenant import (
 
 Column = ColumnElement[Any]
 UNSUPPORTED = "Unsupported parameter or invalid value"
-WORKER_UNALLOCATED = "Worker unallocated"
+UNALLOCATED = ("Platform unallocated", "Worker unallocated")
+"""Projects of every tenant that no cluster reports; the second belongs to no group."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +202,8 @@ def cost_groups(connection: Connection, question: Question) -> list[dict[str, An
     fields = ("project", "group", "default", "cluster")
     asked = read_settings(question, filters=fields, excludes=fields, orders=("project", "group", "default"))
     patterns, groups = COST_CATEGORY_NAMESPACE.c, COST_CATEGORY.c
-    named = union(select(PROJECTS.c.project), select(literal(WORKER_UNALLOCATED).label("project"))).subquery("named")
+    unallocated = [select(literal(name).label("project")) for name in UNALLOCATED]
+    named = union(select(PROJECTS.c.project), *unallocated).subquery("named")
     matched = (
         select(patterns.cost_category_id, patterns.system_default)
         .where(named.c.project.like(patterns.namespace))
@@ -219,7 +221,7 @@ def cost_groups(connection: Connection, question: Question) -> list[dict[str, An
         .group_by(PROJECTS.c.project)
         .subquery("seen")
     )
-    default = func.coalesce(matched.c.system_default, named.c.project == WORKER_UNALLOCATED)
+    default = func.coalesce(matched.c.system_default, named.c.project.in_(UNALLOCATED))
     statement = (
         select(named.c.project, groups.name.label("group"), default.label("default"), seen.c.clusters)
         .select_from(named)

@@ -36,6 +36,8 @@ from kura.store.tables.tenant import (
 
 log = get_logger(__name__)
 
+UNALLOCATED = frozenset({"Platform unallocated", "Worker unallocated"})
+"""Projects of every tenant that no cluster reports; the system decides about them."""
 COST_TYPES = ("unblended_cost", "calculated_amortized_cost", "blended_cost")
 MONTHS_OF_KEYS = 2
 """Enabling a key summarises this month and the one before, so that a window of some weeks shows it whole."""
@@ -63,6 +65,14 @@ def ids_of(body: Any, name: str = "ids", *, field: str = "id_list") -> list[UUID
         return list(dict.fromkeys(UUID(text) for text in given))
     except (ValueError, TypeError, AttributeError):
         raise problem(field, f"`{name}` holds something that is not a UUID.") from None
+
+
+def id_of(body: Any, name: str) -> UUID:
+    """One id of a request; ValidationErrors when it is missing or not a UUID."""
+    try:
+        return UUID(body[name])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise problem(name, f"`{name}` must be a UUID.") from None
 
 
 # ----------------------------------------------------------------------------------------------------- summarise again
@@ -269,7 +279,7 @@ def _checked_groups(connection: Connection, asked: Sequence[Grouped]) -> tuple[d
         raise problem("group", f"Unknown: {', '.join(unknown)}. Cost groups: {', '.join(sorted(groups))}.")
     wanted = {item.project for item in asked}
     projects = set(connection.scalars(select(PROJECTS.c.project).distinct().where(PROJECTS.c.project.in_(wanted))))
-    if unknown := sorted(wanted - projects):
+    if unknown := sorted(wanted - projects - UNALLOCATED):
         few = connection.scalars(select(PROJECTS.c.project).distinct().order_by(PROJECTS.c.project).limit(20))
         raise problem("project", f"Unknown: {', '.join(unknown)}. Projects: {', '.join(few)} …")
     patterns = COST_CATEGORY_NAMESPACE.c
@@ -283,7 +293,7 @@ def _checked_groups(connection: Connection, asked: Sequence[Grouped]) -> tuple[d
             )
         )
     )
-    return groups, [item for item in asked if item.project not in by_system]
+    return groups, [item for item in asked if item.project not in by_system | UNALLOCATED]
 
 
 def _regrouped(connection: Connection, changed: Sequence[Grouped], *, schema: str, today: date) -> None:

@@ -91,7 +91,7 @@ class SettingsWrites:
         settings.disable_keys(connection, settings.ids_of(body), schema=schema, today=today())
 
     def _add_children(self, connection: Connection, schema: str, body: Any) -> None:
-        (parent,) = settings.ids_of({"ids": [body.get("parent") if isinstance(body, dict) else None]}, field="parent")
+        parent = settings.id_of(body, "parent")
         children = settings.ids_of(body, "children", field="children")
         settings.add_children(connection, parent=parent, children=children, schema=schema, today=today())
 
