@@ -216,6 +216,19 @@ def test_8_5_another_form_of_profile_leaves_slices_and_memory_open(rules):
     assert day["gpu_max_slices"] == 4
 
 
+def test_a_profile_of_more_slices_than_any_card_has_leaves_them_open(rules):
+    [row] = rules.read(gpu_report("A100", mig_profile="1" * 40 + "g.5gb")).daily
+
+    assert (row["mig_slice_count"], row["mig_memory_capacity_mib"], row["gpu_max_slices"]) == (None, None, 7)
+
+
+@pytest.mark.parametrize("profile", ["", "1g.5gb"])
+def test_slices_are_whole_numbers(rules, profile):
+    [row] = rules.read(gpu_report("A100", gpu_max_slices="7.600000", mig_profile=profile)).daily
+
+    assert row["gpu_max_slices"] == 7
+
+
 def test_8_6_daily_pod_rows(rules):
     capacity = {
         "node_capacity_cpu_cores": 4.0,
@@ -293,15 +306,28 @@ def test_a_time_is_read_in_the_two_forms_and_refused_in_others(rules):
 
     assert read("2025-01-01 00:00:00 +0000 UTC") == datetime(2025, 1, 1)
     assert read("2025-01-01T02:00:00+02:00") == datetime(2025, 1, 1)
-    for text in ("", "2025-01-01 00:00:00 +0200 CEST", "yesterday"):
+    for text in (
+        "",
+        "2025-01-01 00:00:00 +0200 CEST",
+        "yesterday",
+        "2025-01-01 00:00:00 +0000",
+        "2025-01-01 00:00:+00 +0000 UTC",
+        "2025-01-01 00",
+        "2025-01-01",
+        "20250101T000000",
+    ):
         with pytest.raises(BadReport):
             read(text)
 
 
 def test_a_number_that_is_none_is_zero(rules):
-    rows = [{"hour": 0, "pod_usage_cpu_core_seconds": text} for text in ("", "n/a", "1.500000")]
+    def read(*texts: str) -> list[object]:
+        report = rules.read(pod_report(*({"hour": 0, "pod_usage_cpu_core_seconds": text} for text in texts)))
+        return [row["pod_usage_cpu_core_seconds"] for row in report.hourly]
 
-    assert [row["pod_usage_cpu_core_seconds"] for row in rules.read(pod_report(*rows)).hourly] == [0, 0, 1.5]
+    assert read("", "n/a", "1.500000") == [0, 0, 1.5]
+    assert read("nan(1)", "1.500000") == [0, 1.5]
+    assert read("nan(1)", "n/a", "1.500000") == [0, 0, 1.5]
 
 
 def test_a_row_with_too_many_fields_is_dropped_and_a_short_one_is_filled(rules):
@@ -309,7 +335,7 @@ def test_a_row_with_too_many_fields_is_dropped_and_a_short_one_is_filled(rules):
     start = content.splitlines()[1].rpartition(b",")[0]
     report = rules.read(content + start + b",label_a:b,more\n" + start + b"\n")
 
-    assert report.dropped == 1
+    assert report.dropped.total() == 1
     assert sorted(row["node_labels"] for row in report.hourly) == ['{"a": "b"}', "{}"]
 
 
@@ -323,7 +349,7 @@ def test_a_value_above_the_limit_drops_its_row(rules):
     )
 
     assert [row["pod_usage_cpu_core_seconds"] for row in report.hourly] == [1e18]
-    assert report.dropped == 2
+    assert report.dropped.total() == 2
 
 
 @pytest.mark.parametrize("name", ["null", "nan", "N/A", "a&b<c>"])
@@ -331,3 +357,50 @@ def test_words_that_the_reference_implementation_loses_are_names(rules, name):
     [row] = rules.read(csv_bytes([report_row("node_labels", DAY, node=name)])).hourly
 
     assert row["node"] == name
+
+
+def node_report(*lines: str) -> str:
+    """Label reports of nodes, by what is in front of the dates."""
+    dates = ",".join(["2025-01-01 00:00:00 +0000 UTC"] * 4)
+    return "".join(f"{line},{dates}\n" for line in lines)
+
+
+NODE_HEADER = "node,node_labels,report_period_start,report_period_end,interval_start,interval_end\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "nodes"),
+    [
+        (NODE_HEADER + node_report("n1,", "n2,"), ["n1", "n2"]),
+        ("\ufeff" + NODE_HEADER + node_report("n1,"), ["n1"]),
+        ("\n\r\n" + NODE_HEADER + "\n" + node_report("n1,") + "\r\n", ["n1"]),
+        (NODE_HEADER.replace("\n", "\r") + node_report("n1,", "n2,").replace("\n", "\r"), ["n1", "n2"]),
+        (
+            NODE_HEADER + node_report('"a"b"c",', 'd"e",', '"f""g",', '"two\nlines",'),
+            ['ab"c"', 'd"e"', 'f"g', "two\nlines"],
+        ),
+        (NODE_HEADER + node_report("n\0o\0de,", '\0"quo\0ted",'), ["node", "quoted"]),
+        (NODE_HEADER + node_report("n1,", f"{'n' * 254},"), ["n1"]),
+        ("node,node_labels,interval_start\nn1,,2025-01-01T00:00:00Z\n", ["n1"]),
+        ("\ufeff\n\0\n", []),
+        ('node,unknown,interval_start\nn1,"without an end', []),
+    ],
+)
+def test_shapes_of_text_that_are_read(rules, text, nodes):
+    assert sorted(str(row["node"]) for row in rules.read(text.encode()).hourly) == sorted(nodes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NODE_HEADER + node_report('n1,"without an end'),
+        NODE_HEADER + node_report("n1,") + '"',
+        '"' + NODE_HEADER + node_report("n1,"),
+        NODE_HEADER.replace("node_labels,", "node_labels,node,") + node_report("n1,,n2"),
+        NODE_HEADER.replace("interval_start,", "interval start,") + node_report("n1,"),
+        NODE_HEADER + node_report("n1,")[:-1] + "\ufeff\n",
+    ],
+)
+def test_shapes_of_text_that_refuse_the_file(rules, text):
+    with pytest.raises(BadReport):
+        rules.read(text.encode())

@@ -4,9 +4,10 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from reference.labels import label_json, parse_label_cell
 
@@ -24,8 +25,8 @@ POD_SECONDS = (
 )
 NODE_CAPACITIES = (
     "node_capacity_cpu_cores",
-    "node_capacity_cpu_core_seconds",
     "node_capacity_memory_bytes",
+    "node_capacity_cpu_core_seconds",
     "node_capacity_memory_byte_seconds",
 )
 VOLUME_SECONDS = (
@@ -76,17 +77,18 @@ MIG_COLUMNS = (
 
 @dataclass(frozen=True)
 class ReportType:
-    """Columns of a report: text, numbers, label cells; `optional` text may be absent and is then null."""
+    """Columns of a report: text, numbers, label cells; `optional` text and `nullable` numbers may be absent."""
 
     name: str
     texts: tuple[str, ...]
     numbers: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    nullable: tuple[str, ...] = ()
 
     @property
     def required(self) -> set[str]:
-        return {*DATE_COLUMNS, *self.texts, *self.numbers, *self.labels}
+        return {*self.texts, *self.numbers, *self.labels}
 
 
 REPORT_TYPES = (
@@ -116,21 +118,35 @@ REPORT_TYPES = (
         "gpu_usage",
         texts=("node", "namespace", "pod", "gpu_uuid", "gpu_model_name", "gpu_vendor_name"),
         numbers=("gpu_memory_capacity_mib", "gpu_pod_uptime"),
-        optional=("mig_instance_id", "mig_profile", "mig_strategy", "gpu_max_slices"),
+        optional=("mig_instance_id", "mig_profile", "mig_strategy"),
+        nullable=("gpu_max_slices",),
     ),
 )
 
-LIMIT = 1e18
-LIMITED_COLUMNS = frozenset(
-    {
-        *POD_SECONDS,
-        "node_capacity_cpu_core_seconds",
-        "node_capacity_memory_bytes",
-        "node_capacity_memory_byte_seconds",
-        *VOLUME_SECONDS,
-        "persistentvolumeclaim_capacity_bytes",
-    }
-)
+LARGEST = 1e18
+LARGEST_OF_TABLE = {"node_capacity_cpu_cores": 1e15, "vm_cpu_request_cores": 1e15, "gpu_max_slices": 1e9}
+"""What the tables of the summary hold, where that is less."""
+
+LONGEST = 65_536
+LONGEST_OF_TABLE = {
+    **dict.fromkeys(
+        ("namespace", "node", "resource_id", "persistentvolume", "persistentvolumeclaim", "storageclass"), 253
+    ),
+    **dict.fromkeys(("gpu_uuid", "gpu_model_name", "gpu_vendor_name", "mig_instance_id"), 128),
+    "mig_profile": 64,
+    "mig_strategy": 10,
+}
+
+SHAPES_OF_TIMES = {
+    f"9999-99-99{separator}99:99{seconds}{zone}"
+    for separator in "T "
+    for seconds in ("", ":99")
+    for zone in ("", "Z", "+99:99", "-99:99", "+9999", "-9999", "+99", "-99")
+}
+"""Digits as 9, without a fraction of a second."""
+
+END = "\0"
+"""A row behind the last one. No other can look like it, as this character is taken out of what was sent."""
 
 DISCOVERED_LABEL_COLUMNS = (
     "pod_labels",
@@ -154,7 +170,7 @@ class HourlyReport:
     report_type: str | None
     rows: list[Row] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)
-    dropped: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
 
 
 def recognise(columns: set[str]) -> ReportType | None:
@@ -165,20 +181,24 @@ def recognise(columns: set[str]) -> ReportType | None:
     return None
 
 
-def read_report(content: bytes) -> HourlyReport | None:
-    """Hourly rows of one CSV; None for a file of 0 bytes."""
-    if content == b"":
-        return None
+def read_report(content: bytes, *, first: date = date.min, last: date = date.max) -> HourlyReport | None:
+    """Hourly rows of one CSV, those of the days from `first` to `last`; None for a file without any row."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadReport("not UTF-8") from error
 
-    lines = csv.reader(io.StringIO(text, newline=""))
-    header = next(lines)
+    lines = _rows(text.removeprefix("\ufeff").replace(END, ""))
+    header = next(lines, None)
+    if header is None:
+        return None
     if "interval_start" not in header:
         raise BadReport("no interval_start column")
-    known = {name for report_type in REPORT_TYPES for name in (*report_type.required, *report_type.optional)}
+    known = {
+        name
+        for report_type in REPORT_TYPES
+        for name in (*DATE_COLUMNS, *report_type.required, *report_type.optional, *report_type.nullable)
+    }
     if any(header.count(name) > 1 for name in known):
         raise BadReport("a column twice")
     report_type = recognise(set(header))
@@ -187,61 +207,96 @@ def read_report(content: bytes) -> HourlyReport | None:
 
     report = HourlyReport(report_type.name, columns=set(header))
     for fields in lines:
-        if not fields:
-            continue
         if len(fields) > len(header):
-            report.dropped += 1
+            report.dropped["too_many_fields"] += 1
             continue
-        cells = dict(zip(header, [*fields, *[""] * (len(header) - len(fields))], strict=True))
-        row = _typed(report_type, cells)
-        if _is_anomalous(report_type, row):
-            report.dropped += 1
+        row = _typed(report_type, dict(zip(header, [*fields, *[""] * (len(header) - len(fields))], strict=True)))
+        reason = _outside(row, first, last) or _unusable(report_type, row)
+        if reason:
+            report.dropped[reason] += 1
             continue
         _TREATMENT.get(report_type.name, _unchanged)(row)
         report.rows.append(row)
     return report
 
 
+def _rows(text: str) -> Iterator[list[str]]:
+    """Rows that are not empty; BadReport where a quoted cell has no end."""
+    for fields in csv.reader(io.StringIO(f"{text}\n{END}", newline="")):
+        if fields == [END]:
+            return
+        if fields and END in fields[-1]:
+            raise BadReport("a quoted cell never ends")
+        if fields:
+            yield fields
+
+
 def _typed(report_type: ReportType, cells: dict[str, str]) -> Row:
-    row: Row = {name: parse_time(cells[name]) for name in DATE_COLUMNS}
+    row: Row = {name: parse_time(cells[name]) if name in cells else None for name in DATE_COLUMNS}
     for name in report_type.texts:
-        row[name] = cells[name].replace("\0", "")
+        row[name] = cells[name]
     for name in report_type.optional:
-        row[name] = cells[name].replace("\0", "") if name in cells else None
+        row[name] = cells.get(name)
     for name in report_type.numbers:
         row[name] = parse_number(cells[name])
+    for name in report_type.nullable:
+        value = _nullable_number(cells.get(name, ""))
+        row[name] = float(int(value)) if value is not None and math.isfinite(value) else value
     for name in report_type.labels:
         row[name] = label_json(parse_label_cell(cells[name]))
     return row
 
 
 def parse_time(text: str) -> datetime:
-    """§4: ` +0000 UTC` removed, then ISO 8601; a zone given there is converted to UTC. Naive result, UTC."""
+    """§4: ` +0000 UTC` removed, then ISO 8601, date and time in full at least to the minute; a zone given there is
+    converted to UTC. Naive result, UTC, in milliseconds."""
+    text = text.removesuffix(" +0000 UTC").upper()
+    shape = re.sub("9[.,]9{1,9}(?=[^9]|$)", "9", re.sub("[0-9]", "9", text))
+    if shape not in SHAPES_OF_TIMES:
+        raise BadReport(f"not a time: {text!r}")
     try:
-        moment = datetime.fromisoformat(text.replace(" +0000 UTC", ""))
+        moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadReport(f"not a time: {text!r}") from error
+        raise BadReport(f"no such time: {text!r}") from error
+    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def parse_number(text: str) -> float:
-    """§4: empty and non-numeric are 0; Python's own digit separator makes no number."""
+    """§4: empty and non-numeric are 0."""
+    return _nullable_number(text) or 0.0
+
+
+def _nullable_number(text: str) -> float | None:
+    """Python's own digit separator makes no number."""
     try:
-        return 0.0 if "_" in text else float(text)
+        return None if "_" in text else float(text)
     except ValueError:
-        return 0.0
+        return None
 
 
-def _is_anomalous(report_type: ReportType, row: Row) -> bool:
-    """§6.7 and §7: above 1e18 in a limited column; not finite in any column."""
-    for name in report_type.numbers:
-        value = row[name]
+def _outside(row: Row, first: date, last: date) -> str | None:
+    """§7: days that are not taken."""
+    start = row["interval_start"]
+    assert isinstance(start, datetime)
+    if start.date() < first:
+        return "before_retention"
+    return "after_tomorrow" if start.date() > last else None
+
+
+def _unusable(report_type: ReportType, row: Row) -> str | None:
+    """Why a row is dropped: the first reason found, texts before numbers (§6.7, §7)."""
+    for name in (*report_type.texts, *report_type.optional):
+        if len(str(row[name] or "")) > LONGEST_OF_TABLE.get(name, LONGEST):
+            return "name_too_long"
+    for name in (*report_type.numbers, *report_type.nullable):
+        value = row[name] or 0.0
         assert isinstance(value, float)
-        if not math.isfinite(value):
-            return True
-        if name in LIMITED_COLUMNS and value > LIMIT:
-            return True
-    return False
+        if math.isnan(value) or value == -math.inf:
+            return "not_a_finite_number"
+        if abs(value) > LARGEST_OF_TABLE.get(name, LARGEST):
+            return "implausible_value"
+    return None
 
 
 def _unchanged(row: Row) -> None:
@@ -263,11 +318,10 @@ def _normalise_gpu(row: Row) -> None:
     model = re.sub(r"[^A-Za-z0-9]+", " ", str(row["gpu_model_name"])).strip()
     row["gpu_model_name"] = model
 
-    row["gpu_max_slices"] = _nullable_integer(row["gpu_max_slices"])
     row["mig_slice_count"] = row["mig_memory_capacity_mib"] = None
     if not row["mig_profile"]:
         return
-    parts = re.fullmatch(r"(\d+)g\.(\d+)gb(\+.*)?", str(row["mig_profile"]).strip().lower())
+    parts = re.fullmatch(r"(\d{1,3})g\.(\d{1,6})gb(\+.*)?", str(row["mig_profile"]).strip().lower())
     if parts:
         row["mig_slice_count"] = float(parts[1])
         row["mig_memory_capacity_mib"] = float(int(parts[2]) * 1024)
@@ -276,14 +330,6 @@ def _normalise_gpu(row: Row) -> None:
     if row["gpu_max_slices"] is None:
         for name in MIG_COLUMNS:
             row[name] = None
-
-
-def _nullable_integer(text: object) -> float | None:
-    try:
-        value = float(str(text))
-    except ValueError:
-        return None
-    return float(int(value)) if math.isfinite(value) else None
 
 
 def _slices_of_model(model: str) -> float | None:
@@ -299,11 +345,12 @@ _TREATMENT: dict[str, Callable[[Row], None]] = {"pod_usage": _effective_usage, "
 
 
 def discovered_keys(report: HourlyReport, read: Callable[[str], dict[str, str]]) -> set[str]:
-    """§6.10: label keys of the rows that survived."""
+    """§6.10: label keys of the rows that survived. An empty key is none."""
     return {
         key
         for row in report.rows
         for column in DISCOVERED_LABEL_COLUMNS
         if row.get(column)
         for key in read(str(row[column]))
+        if key
     }

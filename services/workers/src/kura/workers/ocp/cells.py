@@ -244,9 +244,12 @@ class _Lengths:
 def _parse_rows(text: bytes, block: Block, layout: Layout, cells: Counter[str]) -> tuple[pa.Table, _Lengths]:
     lengths = _Lengths()
     try:
-        return _read_csv(text, layout, lengths, numbers=pa.float64()), lengths
+        table = _read_csv(text, layout, lengths, numbers=pa.float64())
+        if not _has_nan(table):
+            return table, lengths
     except pa.ArrowInvalid:  # a cell that is no number
-        lengths = _Lengths()
+        pass
+    lengths = _Lengths()
     try:
         table = _read_csv(text, layout, lengths, numbers=pa.string())
     except pa.ArrowInvalid as error:
@@ -270,6 +273,11 @@ def _read_csv(text: bytes, layout: Layout, lengths: _Lengths, *, numbers: pa.Dat
             column_types=types, null_values=[""], strings_can_be_null=False, check_utf8=False
         ),
     )
+
+
+def _has_nan(table: pa.Table) -> bool:
+    """Arrow takes texts such as `nan(1)` for a number too. What a cell is must not depend on the cells beside it."""
+    return any(pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py() for column in table.columns)
 
 
 def _with_lenient_numbers(table: pa.Table, layout: Layout, cells: Counter[str]) -> pa.Table:
@@ -413,7 +421,7 @@ def _mapped(column: pa.DictionaryArray, rule: Callable[[str], str]) -> pa.Dictio
 
 
 def _normalised_gpus(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
-    """GPU names and MIG columns. Rows of whole GPUs (empty profile) stay as sent, apart from their names.
+    """GPU names, slices as integers, MIG columns. Rows of whole GPUs (empty profile) else stay as sent.
 
     Source  ocp-payload §5.7, example 8.5
     """
@@ -421,10 +429,10 @@ def _normalised_gpus(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
     changed: dict[str, pa.Array] = {
         "gpu_vendor_name": _mapped(columns["gpu_vendor_name"], gpu.vendor_name),
         "gpu_model_name": models,
+        "gpu_max_slices": pc.trunc(columns["gpu_max_slices"]),
     }
-    kinds = list(
-        zip(columns["mig_profile"].to_pylist(), models.to_pylist(), columns["gpu_max_slices"].to_pylist(), strict=True)
-    )
+    slices = changed["gpu_max_slices"].to_pylist()
+    kinds = list(zip(columns["mig_profile"].to_pylist(), models.to_pylist(), slices, strict=True))
     known = {kind: gpu.partition(kind[0], model=kind[1], sent_max_slices=kind[2]) for kind in set(kinds) if kind[0]}
     found = [known.get(kind) for kind in kinds]
     if not known:
@@ -440,7 +448,7 @@ def _normalised_gpus(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
         "mig_memory_capacity_mib": [p.memory_capacity_mib if p else None for p in found],
     }
     for name, values in numbers.items():
-        changed[name] = pc.if_else(pa.array(partitioned), pa.array(values, pa.float64()), columns[name])
+        changed[name] = pc.if_else(pa.array(partitioned), pa.array(values, pa.float64()), (columns | changed)[name])
     return changed
 
 
