@@ -124,3 +124,12 @@ async def test_the_ui_takes_a_source_back_when_its_application_is_refused(http: 
     assert refused.status_code == 400
     assert (await http.delete(f"{API}sources/{created['id']}/")).status_code == 204
     assert (await http.post(f"{API}sources", json=body)).status_code == 201
+
+
+async def test_what_is_only_read_may_not_be_changed(http: httpx.AsyncClient) -> None:
+    detail = "You do not have permission to perform this action."
+    forbidden = {"errors": [{"detail": detail, "source": "detail", "status": 403}]}
+    for address in ("reports/openshift/costs/", "tags/openshift/app/", "resource-types/openshift-nodes/"):
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            answer = await http.request(method, API + address, json={})
+            assert (answer.status_code, answer.json()) == (403, forbidden), (method, address)

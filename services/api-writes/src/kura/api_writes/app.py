@@ -16,6 +16,7 @@ from kura.api_writes.preview import CostPreviewer
 from kura.api_writes.receiving import Limits
 from kura.api_writes.routes.cost_models import CostModelWrites
 from kura.api_writes.routes.ingress import INGRESS_PREFIXES, Ingress
+from kura.api_writes.routes.read_only import read_only_routes
 from kura.api_writes.routes.settings import SettingsWrites
 from kura.api_writes.routes.sources import SourceWrites
 from kura.core.config import TenantSettings
@@ -100,6 +101,7 @@ def build_app(
             *source_writes.routes(),
             *settings_writes.routes(),
             *CostModelWrites(cost_edits).routes(),
+            *read_only_routes(),
             *more_routes,
         ],
         ready=ready,
