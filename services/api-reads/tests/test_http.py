@@ -39,6 +39,17 @@ async def test_a_missing_slash_is_added_and_the_query_kept(ask: Asker):
     assert response.headers["location"] == f"{API}reports/openshift/costs/?limit=3"
 
 
+@pytest.mark.parametrize(
+    ("address", "location"),
+    [("status", "status/"), ("settings", "settings/tags/"), ("settings/", "settings/tags/"), ("metrics", "metrics/")],
+)
+async def test_small_addresses_send_clients_on_too(ask: Asker, address: str, location: str):
+    response = await ask.response(address)
+
+    assert (response.status_code, response.headers["location"]) == (301, API + location)
+    assert response.content == b""
+
+
 async def test_unknown_addresses_are_not_found(ask: Asker):
     assert (await ask.response("reports/openshift/bogus/")).status_code == 404
 

@@ -17,7 +17,7 @@ from kura.api_reads.http import routes_of
 from kura.api_reads.openapi import openapi_route
 from kura.api_reads.reports.reporting import Rules
 from kura.api_reads.routes import status
-from kura.api_reads.routes.account import account_endpoints, settings_route
+from kura.api_reads.routes.account import account_endpoints, settings_routes
 from kura.api_reads.routes.cost_models import cost_model_endpoints
 from kura.api_reads.routes.explain import explain_endpoints
 from kura.api_reads.routes.reports import report_endpoints
@@ -83,7 +83,7 @@ def build_app(
     declared = endpoints()
     others = [
         *status.routes(),
-        settings_route(),
+        *settings_routes(),
         *SourceReads(primary=gateway.primary).routes(),
         *UploadReads(primary=gateway.primary).routes(),
         *more_routes,

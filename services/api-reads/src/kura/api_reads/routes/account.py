@@ -100,13 +100,13 @@ def account_endpoints() -> list[Endpoint]:
     ]  # fmt: skip
 
 
-def settings_route() -> BaseRoute:
+def settings_routes() -> list[BaseRoute]:
     """The settings root exists only to send clients on."""
 
     async def moved(request: Request) -> Response:
         return RedirectResponse(f"{API_PREFIX}/settings/tags/", status_code=301)
 
-    return Route(f"{API_PREFIX}/settings/", moved, methods=["GET"])
+    return [Route(f"{API_PREFIX}/settings{slash}", moved, methods=["GET"]) for slash in ("/", "")]
 
 
 def anyone(identity: Identity) -> None:
