@@ -74,3 +74,12 @@ def test_the_environment_is_read_in_main_modules_only():
     ]
 
     assert offenders == []
+
+
+def test_every_decision_is_in_the_list_with_its_title():
+    folder = ROOT / "docs" / "decisions"
+    listed = (folder / "README.md").read_text()
+
+    for page in sorted(folder.glob("0*.md")):
+        number, title = page.name[:4], page.read_text().splitlines()[0].removeprefix(f"# {page.name[:4]} ")
+        assert f"- [{number}]({page.name}) {title}\n" in listed
