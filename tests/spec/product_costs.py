@@ -32,7 +32,8 @@ def rows_and_lines(engine: Engine, inputs: Inputs) -> tuple[list[Row], list[Row]
     """The cost rows, and the lines that explain them."""
     facts = _facts(inputs)
     found = costs.compute(_given(engine, inputs), days=DayRange(inputs.start, inputs.last), facts=facts)
-    rows, lines = costs.rows_to_write(engine, facts=facts, costs=found)
+    rows = costs.cost_rows(engine, facts=facts, costs=found)
+    lines = costs.explained_costs(engine, facts=facts, costs=found)
     return [_row(row) for row in rows.to_pylist()], [_row(row) for row in lines.to_pylist()]
 
 

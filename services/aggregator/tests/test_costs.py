@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from cluster_house import DAY, HOUR_SECONDS, JANUARY, Cluster, midnight, pod_day
+from cluster_house import DAY, HOUR_SECONDS, JANUARY, Cluster, midnight, pod_day, volume_day
 from sqlalchemy import insert
 
 from kura.aggregator.cost_facts import model_of
@@ -23,6 +24,7 @@ from kura.store.tables import tenant
 from kura.testing.digest import digest_on
 
 LATER = date(2025, 6, 18)
+NEXT_DAY = DAY + timedelta(days=1)
 SUMS = "sum(cost_model_cpu_cost) + sum(cost_model_memory_cost) + sum(cost_model_volume_cost)"
 
 
@@ -159,6 +161,19 @@ def test_a_second_run_changes_nothing(priced: Cluster):
     apply(priced)
 
     assert digest(priced) == first
+
+
+def test_the_engine_and_postgresql_fill_the_same_tables_with_costs(priced: Cluster):
+    priced.take_in("storage_usage", [volume_day(NEXT_DAY, pod="gone", claim="idle")], daily=True, days=[NEXT_DAY])
+    priced.run(DAY, NEXT_DAY)
+    apply(priced, DAY, NEXT_DAY)
+    by_postgresql = digest(priced)
+
+    priced.sql("delete from reporting_ocp_cost_summary_by_project_p where cost_model_rate_type is not null")
+    by_engine = replace(priced, resources=replace(priced.resources, many_rows=1))
+    apply(by_engine, DAY, NEXT_DAY)
+
+    assert digest(priced) == by_postgresql
 
 
 def test_a_summary_takes_the_costs_away_and_the_next_run_brings_them_back(priced: Cluster):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 
 import pyarrow as pa
@@ -13,7 +15,7 @@ from kura.aggregator.postgresql import postgresql_statement
 from kura.aggregator.steps.costs import shapes
 from kura.aggregator.store import Cluster
 from kura.aggregator.transaction import Transaction
-from kura.aggregator.writer import DAILY_SUMMARY, with_random_uuids
+from kura.aggregator.writer import DAILY_SUMMARY, WHOLE, Part, UiRows, beside, ui_rows_of, with_random_uuids
 from kura.core.days import DayRange
 from kura.store.tables import tenant
 
@@ -21,29 +23,49 @@ EXPLAINED = tenant.RATES_TO_USAGE.name
 
 
 def cost_rows(
-    engine: Engine, *, facts: CostFacts, usage_rows: Relation, charges: Relation, distributed: Relation
+    engine: Engine,
+    *,
+    facts: CostFacts,
+    usage_rows: Relation,
+    charges: Relation,
+    distributed: Relation,
+    part: Part = WHOLE,
 ) -> Relation:
-    """The cost rows as PostgreSQL takes them.
+    """The cost rows as PostgreSQL takes them: all, computed while they are read, or a part, kept and shared.
 
     In      usage rows, charges and distributed rows with doubles
     Out     the columns of reporting_ocpusagelineitem_daily_summary that costs set
-    Rule    a charge costs quantity times rate; distributed amounts of 0 are not written
+    Rule    a charge costs quantity times rate; distributed amounts of 0 are not written; rows of one project and node
+            are in one part
     Errors  InvalidData for NaN, infinity and |x| ≥ 1e18
     Source  cost-models §1, §10
     """
-    return engine.view(
+    make = engine.view if part == WHOLE else engine.compute_shared
+    return make(
         statement("costs/cost_rows"),
         usage_rows=usage_rows,
         charges=charges,
         distributed=distributed,
-        constants=_constants(engine, facts),
+        constants=_constants(engine, facts, part),
     )
+
+
+def ui_costs(engine: Engine, rows: Relation) -> UiRows:
+    """What the UI tables make of cost rows; days and types of cost have rows of their own there.
+
+    In      cost rows, complete for their days
+    Out     per UI table, its rows that have a type of cost
+    Rule    as PostgreSQL would fill them from the daily summary
+    Errors  none
+    Source  ocp-pipeline §10.1, §10.2
+    """
+    return ui_rows_of(engine, engine.view(statement("costs/daily_costs"), cost_rows=rows))
 
 
 def explained_costs(
     engine: Engine, *, facts: CostFacts, usage_quantities: Relation, charges: Relation, distributed: Relation
 ) -> Relation:
-    """Which rate made how much of the cost of a project on a node and day.
+    """Which rate made how much of the cost of a project on a node and day; kept and shared.
 
     In      quantities of usage metrics, charges, distributed rows
     Out     the columns of rates_to_usage that Kura sets
@@ -52,7 +74,7 @@ def explained_costs(
     Errors  InvalidData for NaN, infinity and |x| ≥ 1e18
     Source  cost-models §13
     """
-    return engine.view(
+    return engine.compute_shared(
         statement("costs/explained_costs"),
         usage_quantities=usage_quantities,
         charges=charges,
@@ -63,7 +85,7 @@ def explained_costs(
     )
 
 
-def _constants(engine: Engine, facts: CostFacts) -> Relation:
+def _constants(engine: Engine, facts: CostFacts, part: Part = WHOLE) -> Relation:
     cluster, model = facts.summary.cluster, facts.model
     return engine.table(
         pa.table(
@@ -76,6 +98,8 @@ def _constants(engine: Engine, facts: CostFacts) -> Relation:
                 "price_list_id": pa.array(
                     [model.rates.price_list_id.bytes if model.rates.price_list_id else None], pa.binary()
                 ),
+                "part": [part.number],
+                "parts": [part.parts],
             }
         )
     )
@@ -93,11 +117,20 @@ def has_cost_rows(tx: Transaction, *, cluster: Cluster, days: DayRange) -> bool:
     return bool(found[0][0])
 
 
-def delete_costs(tx: Transaction, *, cluster: Cluster, days: DayRange) -> None:
-    """Delete what every writer of costs would replace (cost-models §11); GPU distribution has rules of its own."""
-    scope = (cluster.report_period_id, days.start, days.end)
-    tx.run(postgresql_statement("delete_cost_rows"), *scope)
-    tx.run(postgresql_statement("delete_explained_costs"), *scope)
+@contextmanager
+def deleting_costs(tx: Transaction, *, cluster: Cluster, days: DayRange) -> Iterator[None]:
+    """Delete what every writer of costs would replace (cost-models §11), while the block computes what replaces it.
+
+    The distribution of GPUs has rules of its own. The transaction is not for the block.
+    """
+
+    def delete() -> None:
+        scope = (cluster.report_period_id, days.start, days.end)
+        tx.run(postgresql_statement("delete_cost_rows"), *scope)
+        tx.run(postgresql_statement("delete_explained_costs"), *scope)
+
+    with beside(delete):
+        yield
 
 
 def write_costs(tx: Transaction, *, rows: Relation, explained: Relation) -> int:

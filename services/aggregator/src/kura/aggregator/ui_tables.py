@@ -83,6 +83,11 @@ class UiTable:
         return delete_of(self.table)
 
     @cached_property
+    def delete_costs(self) -> str:
+        """DELETE of the rows that come from cost rows, but for the distribution of GPUs."""
+        return f"{self.delete} AND cost_model_rate_type <> 'gpu_distributed'"
+
+    @cached_property
     def written(self) -> dict[str, str]:
         """Every column that is written and its expression."""
         keys = (*COMMON_KEYS, *self.keys)

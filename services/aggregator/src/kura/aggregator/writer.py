@@ -56,7 +56,7 @@ def deleting_summary(tx: Transaction, *, cluster: Cluster, days: DayRange) -> It
     Costs of a cloud stay. The transaction is not for the block.
     """
     scope = (cluster.report_period_id, days.start, days.end)
-    with _beside(lambda: tx.run(postgresql_statement("delete_summary_range"), *scope)):
+    with beside(lambda: tx.run(postgresql_statement("delete_summary_range"), *scope)):
         yield
 
 
@@ -66,35 +66,36 @@ def add_summary(tx: Transaction, rows: pa.RecordBatchReader) -> int:
 
 
 class Adding:
-    """A daily summary that PostgreSQL is taking in, part by part."""
+    """Rows with random uuids that PostgreSQL is taking in, part by part."""
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._parts: SimpleQueue[Relation | None] = SimpleQueue()
+        self._parts: SimpleQueue[tuple[str, Relation] | None] = SimpleQueue()
         self.written = 0
 
-    def add(self, rows: Relation) -> None:
+    def add(self, rows: Relation, table: str = DAILY_SUMMARY) -> None:
         """Shared rows (see `Engine.compute_shared`) that come next."""
-        self._parts.put(rows)
+        self._parts.put((table, rows))
 
     def end(self) -> None:
         self._parts.put(None)
 
     def run(self) -> None:
         """Take in the parts, as they come."""
-        while rows := self._parts.get():
+        while part := self._parts.get():
+            table, rows = part
             with rows.engine.reader_beside(rows) as reader:
-                self.written += add_summary(self._tx, reader)
+                self.written += self._tx.copy(table, with_random_uuids(reader))
 
 
 @contextmanager
-def adding_summary(tx: Transaction) -> Iterator[Adding]:
-    """`add_summary` in a thread of its own: the block computes what comes next while PostgreSQL takes rows in.
+def adding_rows(tx: Transaction) -> Iterator[Adding]:
+    """Add rows in a thread of its own: the block computes what comes next while PostgreSQL takes rows in.
 
     The transaction is not for the block; after it, the rows are in.
     """
     adding = Adding(tx)
-    with _beside(adding.run):
+    with beside(adding.run):
         try:
             yield adding
         finally:
@@ -102,7 +103,7 @@ def adding_summary(tx: Transaction) -> Iterator[Adding]:
 
 
 @contextmanager
-def _beside(work: Callable[[], None]) -> Iterator[None]:
+def beside(work: Callable[[], None]) -> Iterator[None]:
     """Do `work` in a thread of its own while the block runs; afterwards both have ended."""
     with ThreadPoolExecutor(1, thread_name_prefix="beside") as threads:
         done = threads.submit(copy_context().run, work)
@@ -189,11 +190,19 @@ def has_other_rows(tx: Transaction, *, provider_uuid: UUID, days: DayRange) -> b
 UiRows = list[tuple[ui_tables.UiTable, Relation]]
 
 
+def all_of(engine: Engine, parts: list[Relation]) -> Relation:
+    """The rows of all parts."""
+    named = {f"part_{number}": rows for number, rows in enumerate(parts)}
+    return engine.view(Statement("parts", " UNION ALL ".join(f"FROM {name}" for name in named)), **named)
+
+
 def ui_rows(engine: Engine, parts: list[Relation]) -> UiRows:
     """What `fill_ui_tables` makes of a range that holds the rows of `parts` and no others, computed in the engine."""
-    named = {f"part_{number}": rows for number, rows in enumerate(parts)}
-    rows = engine.view(Statement("parts", " UNION ALL ".join(f"FROM {name}" for name in named)), **named)
-    daily = engine.view(statement("daily_summary"), postgresql_rows=rows)
+    return ui_rows_of(engine, engine.view(statement("daily_summary"), postgresql_rows=all_of(engine, parts)))
+
+
+def ui_rows_of(engine: Engine, daily: Relation) -> UiRows:
+    """The same for all that the UI tables need of the rows of the daily summary."""
     return [
         (table, engine.compute(table.select, reporting_ocpusagelineitem_daily_summary=daily))
         for table in ui_tables.UI_TABLES
@@ -202,12 +211,25 @@ def ui_rows(engine: Engine, parts: list[Relation]) -> UiRows:
 
 def copy_ui_tables(tx: Transaction, *, provider_uuid: UUID, days: DayRange, rows: UiRows) -> None:
     """Replace the rows of the UI tables of a source and range by rows that are computed."""
-    source = str(provider_uuid)
     for table, computed in rows:
-        tx.run(table.delete, source, days.start, days.end)
-        filled = computed.to_arrow()
-        if filled.num_rows:
-            tx.copy_of_source(table.table.name, filled.drop_columns(["source_uuid"]), source_uuid=source)
+        tx.run(table.delete, str(provider_uuid), days.start, days.end)
+        _copy_ui_rows(tx, table, computed, provider_uuid)
+
+
+def copy_ui_costs(tx: Transaction, *, provider_uuid: UUID, days: DayRange, rows: UiRows) -> None:
+    """Replace those rows of the UI tables that come from cost rows; distribution of GPUs has rules of its own.
+
+    The type of a cost keeps rows of the UI tables apart, so that those of usage stay as they are.
+    """
+    for table, computed in rows:
+        tx.run(table.delete_costs, str(provider_uuid), days.start, days.end)
+        _copy_ui_rows(tx, table, computed, provider_uuid)
+
+
+def _copy_ui_rows(tx: Transaction, table: ui_tables.UiTable, computed: Relation, provider_uuid: UUID) -> None:
+    filled = computed.to_arrow()
+    if filled.num_rows:
+        tx.copy_of_source(table.table.name, filled.drop_columns(["source_uuid"]), source_uuid=str(provider_uuid))
 
 
 def fill_ui_tables(tx: Transaction, *, provider_uuid: UUID, days: DayRange) -> None:

@@ -41,7 +41,7 @@ from kura.store.partitions import ensure_partitions
 
 STEPS = ("facts", "partitions", "write_costs", "distribute_gpu", "write_tables", "commit", "fold_month")
 
-ROWS_AT_ONCE = 250_000
+ROWS_AT_ONCE = 100_000
 """Days are computed together until they have so many summary rows; what one round holds fits into a small engine."""
 
 NODE_MONTHS = (Family.NODE_MONTH,)
@@ -79,6 +79,10 @@ class Costs:
     distributed: Relation
     base: Relation
 
+    def count(self) -> int:
+        """Cost rows, before those that cost nothing are left out."""
+        return self.usage_rows.count() + self.charges.count() + self.distributed.count()
+
 
 # ------------------------------------------------------------------------------------------------------------ the run
 
@@ -106,15 +110,21 @@ def apply_cost_model(
     step_ended("partitions", 0, 0)
 
     with Transaction.of_tenant(resources.database, run.schema) as tx:
-        rows_read, written = replace_costs(tx, run=run, resources=resources, facts=facts, engine_opened=engine_opened)
+        replaced = replace_costs(tx, run=run, resources=resources, facts=facts, engine_opened=engine_opened)
+        rows_read, written = replaced.rows_read, replaced.rows_written
         step_ended("write_costs", rows_read, written)
 
-        changed = distribute_gpus(
+        are_gpus_distributed = distribute_gpus(
             tx, run=run, resources=resources, facts=facts, engine_opened=engine_opened, today=today
         )
         step_ended("distribute_gpu", rows_read, written)
 
-        refresh_tables(tx, run=run, resources=resources, facts=facts, days=changed, engine_opened=engine_opened)
+        changed = run.month if are_gpus_distributed else run.days
+        if are_gpus_distributed or not replaced.are_tables_filled:
+            writer.fill_ui_tables(tx, provider_uuid=run.provider_uuid, days=changed)
+        refresh_gpus_and_machines(
+            tx, run=run, resources=resources, facts=facts, days=changed, engine_opened=engine_opened
+        )
         cost_writer.stamp_costs(tx, facts.summary.cluster)
         step_ended("write_tables", rows_read, written)
         assert_held(tx, run.fence)
@@ -146,6 +156,16 @@ def is_without_costs(run: SummaryRun, resources: Resources, facts: CostFacts) ->
         return True
 
 
+@dataclass(frozen=True, kw_only=True)
+class Replaced:
+    """What became of the costs of a range."""
+
+    rows_read: int
+    rows_written: int
+    are_tables_filled: bool
+    """Whether the UI tables have the new costs already."""
+
+
 def replace_costs(
     tx: Transaction,
     *,
@@ -153,36 +173,73 @@ def replace_costs(
     resources: Resources,
     facts: CostFacts,
     engine_opened: Callable[[Engine], None],
-) -> tuple[int, int]:
-    """Rates, markup and distribution of the range but for GPUs; how many rows were read and written."""
+) -> Replaced:
+    """Rates, markup and distribution of the range but for GPUs."""
     cluster, model = facts.summary.cluster, facts.model
     cloud = cost_writer.read_cloud_rows(tx, cluster=cluster, days=cloud_days(run, facts))
-    cost_writer.delete_costs(tx, cluster=cluster, days=run.days)
     inputs, written = Inputs(run=run, resources=resources, facts=facts), 0
-    for days in inputs.rounds():
+    rounds = list(inputs.rounds())
+    is_alone = not cloud.num_rows  # else markup changes rows of the UI tables that are not costs of the model
+    are_many = is_alone and inputs.rows >= resources.many_rows
+    for days in rounds:
         with resources.engines.lend() as engine:
             engine_opened(engine)
-            costs = compute(inputs.open(engine, days=days, cloud=cloud), days=days, facts=facts)
-            rows, explained = rows_to_write(engine, facts=facts, costs=costs)
-            written += cost_writer.write_costs(tx, rows=rows, explained=explained)
+            with cost_writer.deleting_costs(tx, cluster=cluster, days=days):
+                costs = compute(inputs.open(engine, days=days, cloud=cloud), days=days, facts=facts)
+            if are_many:
+                written += write_many(tx, engine, run=run, days=days, facts=facts, costs=costs)
+            else:
+                written += write_few(tx, engine, facts=facts, costs=costs)
     if model.markup is not None:
         cost_writer.set_markup(tx, cluster=cluster, days=run.days, factor=model.markup)
-    return inputs.rows, written
+    return Replaced(rows_read=inputs.rows, rows_written=written, are_tables_filled=are_many)
 
 
-def rows_to_write(engine: Engine, *, facts: CostFacts, costs: Costs) -> tuple[Relation, Relation]:
-    """The cost rows and the lines that explain them."""
-    rows = cost_writer.cost_rows(
-        engine, facts=facts, usage_rows=costs.usage_rows, charges=costs.charges, distributed=costs.distributed
+def write_few(tx: Transaction, engine: Engine, *, facts: CostFacts, costs: Costs) -> int:
+    """Add cost rows and what explains them; how many rows."""
+    return cost_writer.write_costs(
+        tx,
+        rows=cost_rows(engine, facts=facts, costs=costs),
+        explained=explained_costs(engine, facts=facts, costs=costs),
     )
-    explained = cost_writer.explained_costs(
+
+
+def write_many(
+    tx: Transaction, engine: Engine, *, run: SummaryRun, days: DayRange, facts: CostFacts, costs: Costs
+) -> int:
+    """The same and the UI tables too, with one core computing what comes next while another one serves PostgreSQL."""
+    parts = []
+    with writer.adding_rows(tx) as adding:
+        adding.add(explained_costs(engine, facts=facts, costs=costs), cost_writer.EXPLAINED)
+        for part in writer.parts_of(costs.count()):
+            parts.append(cost_rows(engine, facts=facts, costs=costs, part=part))
+            adding.add(parts[-1])
+        ui_rows = cost_writer.ui_costs(engine, writer.all_of(engine, parts))
+    writer.copy_ui_costs(tx, provider_uuid=run.provider_uuid, days=days, rows=ui_rows)
+    return sum(part.count() for part in parts)
+
+
+def cost_rows(engine: Engine, *, facts: CostFacts, costs: Costs, part: writer.Part = writer.WHOLE) -> Relation:
+    """The cost rows, or a part of them."""
+    return cost_writer.cost_rows(
+        engine,
+        facts=facts,
+        usage_rows=costs.usage_rows,
+        charges=costs.charges,
+        distributed=costs.distributed,
+        part=part,
+    )
+
+
+def explained_costs(engine: Engine, *, facts: CostFacts, costs: Costs) -> Relation:
+    """The lines that explain the cost rows."""
+    return cost_writer.explained_costs(
         engine,
         facts=facts,
         usage_quantities=costs.usage_quantities,
         charges=costs.charges,
         distributed=costs.distributed,
     )
-    return rows, explained
 
 
 # ------------------------------------------------------------------------------------------------------------ reading
@@ -508,13 +565,13 @@ def distribute_gpus(
     facts: CostFacts,
     engine_opened: Callable[[Engine], None],
     today: date,
-) -> DayRange:
-    """Distribute the GPUs of a past month as a whole; days whose rows may have changed in this run.
+) -> bool:
+    """Distribute the GPUs of a past month as a whole; whether there are or were any.
 
     The current month waits until it is over (cost-models §10).
     """
     if Month.of(run.days.start) >= Month.of(today):
-        return run.days
+        return False
     cluster = facts.summary.cluster
     had_some = cost_writer.has_gpu_distribution(tx, cluster=cluster, month=run.month)
     if had_some:
@@ -522,7 +579,7 @@ def distribute_gpus(
     has_some = False
     if facts.model.distribution.gpu:
         has_some = write_gpu_distribution(tx, run=run, resources=resources, facts=facts, engine_opened=engine_opened)
-    return run.month if had_some or has_some else run.days
+    return had_some or has_some
 
 
 def write_gpu_distribution(
@@ -550,8 +607,7 @@ def write_gpu_distribution(
             network=engine.table(shapes.DISTRIBUTED.empty_table()),
             nothing=handed_on,
         )
-        rows, explained = rows_to_write(engine, facts=facts, costs=only_distributed(engine, distributed))
-        cost_writer.write_costs(tx, rows=rows, explained=explained)
+        write_few(tx, engine, facts=facts, costs=only_distributed(engine, distributed))
     return True
 
 
@@ -579,7 +635,8 @@ def distribute_previous_month(
             return
         if not write_gpu_distribution(tx, run=previous, resources=resources, facts=facts, engine_opened=engine_opened):
             return
-        refresh_tables(
+        writer.fill_ui_tables(tx, provider_uuid=run.provider_uuid, days=previous.days)
+        refresh_gpus_and_machines(
             tx, run=previous, resources=resources, facts=facts, days=previous.days, engine_opened=engine_opened
         )
         cost_writer.stamp_costs(tx, facts.summary.cluster)
@@ -590,7 +647,7 @@ def distribute_previous_month(
 # ------------------------------------------------------------------------------------------------------------- tables
 
 
-def refresh_tables(
+def refresh_gpus_and_machines(
     tx: Transaction,
     *,
     run: SummaryRun,
@@ -599,9 +656,8 @@ def refresh_tables(
     days: DayRange,
     engine_opened: Callable[[Engine], None],
 ) -> None:
-    """Fill the tables that answer reports anew, the table of machines for the whole month (ocp-pipeline §10)."""
+    """Fill the tables of GPUs and, for the whole month, of machines anew (ocp-pipeline §10.3, §10.4)."""
     cluster = facts.summary.cluster
-    writer.fill_ui_tables(tx, provider_uuid=run.provider_uuid, days=days)
     with resources.engines.lend() as engine:
         engine_opened(engine)
         gpu_rows = unpriced_gpus(engine, run=run, resources=resources, facts=facts, days=days)

@@ -172,7 +172,7 @@ def write_many(
     """The same, with one core computing what comes next while another one serves PostgreSQL."""
     engine, parts = results.summary_rows.engine, []
     is_alone = not writer.has_other_rows(tx, provider_uuid=run.provider_uuid, days=run.days)
-    with writer.adding_summary(tx) as adding:
+    with writer.adding_rows(tx) as adding:
         for part in writer.parts_of(results.summary_rows.count()):
             parts.append(writer.postgresql_rows(engine, cluster=facts.cluster, results=results, part=part))
             adding.add(parts[-1])

@@ -46,3 +46,5 @@ SELECT
     given.raw_currency
 FROM given
 CROSS JOIN constants
+WHERE hash(given.namespace, given.node) % constants.parts = constants.part
+ORDER BY given.usage_start, given.namespace, given.node
