@@ -1,9 +1,11 @@
 """The HTTP layer of the read gateway: methods, slashes, media types, headers, tenants without data (read-api §1)."""
 
+import re
 from dataclasses import replace
 
 import httpx
 import pytest
+import schemathesis
 
 from kura.api_reads.app import build_app, build_gateway
 from kura.core.identity import HeaderIdentity
@@ -142,3 +144,30 @@ async def test_the_openapi_document_lists_every_declared_address(ask: Asker):
         for parameter in document["paths"]["/reports/openshift/costs/"]["get"]["parameters"]
     }
     assert "cluster" in parameters["group_by"]["schema"]["properties"]
+
+
+async def test_the_openapi_document_is_valid(ask: Asker):
+    schemathesis.openapi.from_dict(await ask("openapi.json")).validate()
+
+
+async def test_every_address_of_the_openapi_document_answers(ask: Asker):
+    document = await ask("openapi.json")
+
+    unknown = {"errors": [{"detail": "Not Found", "source": "detail", "status": 404}]}
+    for address in document["paths"]:
+        response = await ask.response(re.sub("{.*?}", "x", address.removeprefix("/")))
+        assert response.status_code in (200, 400, 404), address
+        assert response.json() != unknown, address
+
+
+async def test_the_openapi_document_tells_the_parameters_of_lists(ask: Asker):
+    paths = (await ask("openapi.json"))["paths"]
+
+    def told(address: str, name: str) -> list[str]:
+        found = {parameter["name"]: parameter for parameter in paths[address]["get"]["parameters"]}
+        return sorted(found[name]["schema"].get("properties", {}))
+
+    assert told("/settings/tags/", "filter") == ["enabled", "key", "provider_type", "source_type", "uuid"]
+    assert told("/settings/tags/", "order_by") == ["enabled", "key", "source_type"]
+    assert told("/settings/cost-groups/", "exclude") == ["cluster", "default", "group", "project"]
+    assert told("/sources/", "source_ref") == told("/uploads/", "state") == []

@@ -23,9 +23,9 @@ from kura.api_reads.routes.explain import explain_endpoints
 from kura.api_reads.routes.reports import report_endpoints
 from kura.api_reads.routes.resource_types import resource_type_endpoints
 from kura.api_reads.routes.settings import settings_endpoints
-from kura.api_reads.routes.sources import SourceReads
+from kura.api_reads.routes.sources import SOURCE_PARAMETERS, SourceReads
 from kura.api_reads.routes.tags import tag_endpoints
-from kura.api_reads.routes.uploads import UploadReads
+from kura.api_reads.routes.uploads import UPLOAD_PARAMETERS, UploadReads
 from kura.core import days
 from kura.core.errors import KuraError
 from kura.core.http import build_app as build_http_app
@@ -83,12 +83,12 @@ def build_app(
     declared = endpoints()
     others = [
         *status.routes(),
-        *settings_routes(),
         *SourceReads(primary=gateway.primary).routes(),
         *UploadReads(primary=gateway.primary).routes(),
         *more_routes,
     ]
-    routes = [openapi_route(declared, others), *routes_of(declared, gateway), *others]
+    described = openapi_route(declared, others, {**SOURCE_PARAMETERS, **UPLOAD_PARAMETERS})
+    routes = [described, *settings_routes(), *routes_of(declared, gateway), *others]
 
     async def ready() -> Mapping[str, str | None]:
         return {"database": await asyncio.to_thread(_trouble, gateway.reader)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from typing import Any
@@ -51,6 +51,11 @@ class Described:
     kind: str = "string"
 
 
+PAGING = (
+    Described(name="limit", text="Items on a page.", kind="integer"),
+    Described(name="offset", text="Items to skip.", kind="integer"),
+)
+
 View = Callable[[Connection, Question], Any]
 """Answers bytes as they are, or anything that JSON can say."""
 
@@ -73,4 +78,5 @@ class Endpoint:
     without_tenant: bool = False
     """Also answers organisations that have no data yet."""
     accepts_no_slash: bool = False
-    form_a: bool = field(default=False)
+    bare_list: bool = False
+    """Answers a list, not an object."""

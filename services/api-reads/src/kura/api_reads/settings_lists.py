@@ -28,6 +28,13 @@ from kura.store.tables.tenant import (
 
 Column = ColumnElement[Any]
 UNSUPPORTED = "Unsupported parameter or invalid value"
+KEY_FILTERS = ("key", "uuid", "provider_type", "source_type", "enabled")
+KEY_ORDERS = ("key", "source_type", "enabled")
+MAPPING_FILTERS = ("parent", "child", "source_type")
+MAPPING_ORDERS = ("parent", "child")
+CANDIDATE_FIELDS = ("key", "source_type")
+GROUP_FILTERS = ("project", "group", "default", "cluster")
+GROUP_ORDERS = ("project", "group", "default")
 UNALLOCATED = ("Platform unallocated", "Worker unallocated")
 """Projects of every tenant that no cluster reports; the second belongs to no group."""
 
@@ -86,8 +93,7 @@ def _ordered(statement: Select[Any], columns: Mapping[str, Column], asked: Setti
 def tag_keys(connection: Connection, question: Question) -> list[dict[str, Any]]:
     """Every tag key with its source type; enabled ones first within a type."""
     keys = ENABLED_TAG_KEYS.c
-    allowed = ("key", "uuid", "provider_type", "source_type", "enabled")
-    asked = read_settings(question, filters=allowed, orders=("key", "source_type", "enabled"))
+    asked = read_settings(question, filters=KEY_FILTERS, orders=KEY_ORDERS)
     statement = select(keys.uuid, keys.key, keys.enabled, keys.provider_type)
     for name, texts in asked.filters.items():
         match name:
@@ -131,7 +137,7 @@ def _truth(name: str, texts: Sequence[str]) -> bool:
 
 def tag_mappings(connection: Connection, question: Question) -> list[dict[str, Any]]:
     """Parent keys, each with its children."""
-    asked = read_settings(question, filters=("parent", "child", "source_type"), orders=("parent", "child"))
+    asked = read_settings(question, filters=MAPPING_FILTERS, orders=MAPPING_ORDERS)
     parent, child = ENABLED_TAG_KEYS.alias("parent"), ENABLED_TAG_KEYS.alias("child")
     pairs = (
         select(
@@ -165,7 +171,7 @@ def _is_asked(item: Mapping[str, Any], filters: Mapping[str, tuple[str, ...]]) -
 def mapping_candidates(connection: Connection, question: Question, *, as_child: bool) -> list[dict[str, Any]]:
     """Enabled keys that may become children (neither parent nor child), or parents (not a child)."""
     keys, mapped = ENABLED_TAG_KEYS.c, TAG_MAPPING.c
-    asked = read_settings(question, filters=("key", "source_type"), orders=("key", "source_type"))
+    asked = read_settings(question, filters=CANDIDATE_FIELDS, orders=CANDIDATE_FIELDS)
     statement = select(keys.uuid, keys.key, keys.provider_type).where(
         keys.enabled, keys.uuid.not_in(select(mapped.child_id))
     )
@@ -199,8 +205,7 @@ def _key_item(uuid: UUID, key: str, provider_type: str) -> dict[str, Any]:
 
 def cost_groups(connection: Connection, question: Question) -> list[dict[str, Any]]:
     """Every project of the tenant: its cost group, whether the system put it there, its clusters."""
-    fields = ("project", "group", "default", "cluster")
-    asked = read_settings(question, filters=fields, excludes=fields, orders=("project", "group", "default"))
+    asked = read_settings(question, filters=GROUP_FILTERS, excludes=GROUP_FILTERS, orders=GROUP_ORDERS)
     patterns, groups = COST_CATEGORY_NAMESPACE.c, COST_CATEGORY.c
     unallocated = [select(literal(name).label("project")) for name in UNALLOCATED]
     named = union(select(PROJECTS.c.project), *unallocated).subquery("named")

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from kura.api_reads.access import require
-from kura.api_reads.endpoints import Described, Endpoint, Freshness, Question
+from kura.api_reads.endpoints import PAGING, Described, Endpoint, Freshness, Question
 from kura.api_reads.facts import read_facts
 from kura.api_reads.links import links_between
 from kura.api_reads.reports.reporting import DEFAULT_RETENTION_MONTHS
@@ -54,11 +54,6 @@ ACCESS_TYPES: Mapping[str, tuple[str, ...]] = {
     **FAMILIES,
     "any": tuple(kind for kinds in FAMILIES.values() for kind in kinds),
 }
-
-PAGING = (
-    Described(name="limit", text="Items on a page.", kind="integer"),
-    Described(name="offset", text="Items to skip.", kind="integer"),
-)
 
 
 def account_endpoints() -> list[Endpoint]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -10,9 +11,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, or_, select
 
 from kura.api_reads.access import EVERYTHING, require
-from kura.api_reads.endpoints import Described, Endpoint, Freshness, Question, View
+from kura.api_reads.endpoints import PAGING, Described, Endpoint, Freshness, Question, View
 from kura.api_reads.facts import read_facts
-from kura.api_reads.routes.account import PAGING, standard
+from kura.api_reads.routes.account import standard
 from kura.core.errors import BadRequest, ValidationErrors
 from kura.core.identity import Identity
 from kura.store.cost_models import (
@@ -57,14 +58,17 @@ UNKNOWN = "Unsupported parameter or invalid value"
 
 def cost_model_endpoints() -> list[Endpoint]:
     plain = tuple(Described(name=name, text="Only cost models that match.") for name in COST_MODEL_FILTERS)
-    ordering = Described(name="ordering", text="A field, with - descending.", choices=COST_MODEL_ORDERS)
+    ordering = Described(name="ordering", text="A field, with - descending.", choices=_both_ways(COST_MODEL_ORDERS))
     return [
         _endpoint("cost-models/", "Cost models.", cost_models, (*PAGING, *plain, ordering)),
         _endpoint("cost-models/{uuid}/", "One cost model.", cost_model),
         _endpoint("cost-models/{uuid}/audit/", "What was changed in a cost model, newest first.", audit, PAGING),
         _endpoint("price-lists/", "Price lists.", price_lists, _bracketed(PRICE_LIST_FILTERS, PRICE_LIST_ORDERS)),
         _endpoint("price-lists/{uuid}/", "One price list.", price_list),
-        _endpoint("price-lists/{uuid}/affected-cost-models/", "Cost models that use a price list.", affected),
+        replace(
+            _endpoint("price-lists/{uuid}/affected-cost-models/", "Cost models that use a price list.", affected),
+            bare_list=True,
+        ),
         _endpoint("price-lists/{uuid}/rates/", "Rates of a price list.", rates, _bracketed(RATE_FILTERS, RATE_ORDERS)),
     ]
 
@@ -88,6 +92,10 @@ def _bracketed(filters: tuple[str, ...], orders: tuple[str, ...]) -> tuple[Descr
         Described(name="filter", text="Only items that match.", keys=filters),
         Described(name="order_by", text="asc or desc, by field.", keys=orders),
     )
+
+
+def _both_ways(names: Sequence[str]) -> tuple[str, ...]:
+    return (*names, *(f"-{name}" for name in names))
 
 
 def permit_cost_models(identity: Identity) -> None:

@@ -6,26 +6,60 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from kura.api_reads.endpoints import Described, Endpoint, Freshness, Question, View
-from kura.api_reads.routes.account import PAGING, listed, settings_reader
-from kura.api_reads.settings_lists import cost_groups, enabled_count, mapping_candidates, tag_keys, tag_mappings
+from kura.api_reads.endpoints import PAGING, Described, Endpoint, Freshness, Question, View
+from kura.api_reads.routes.account import listed, settings_reader
+from kura.api_reads.settings_lists import (
+    CANDIDATE_FIELDS,
+    GROUP_FILTERS,
+    GROUP_ORDERS,
+    KEY_FILTERS,
+    KEY_ORDERS,
+    MAPPING_FILTERS,
+    MAPPING_ORDERS,
+    cost_groups,
+    enabled_count,
+    mapping_candidates,
+    tag_keys,
+    tag_mappings,
+)
 
 
 def settings_endpoints() -> list[Endpoint]:
     return [
-        _list("settings/tags/", "Tag keys found in data, and whether they are kept in summaries.", _keys),
-        _list("settings/tags/mappings/", "Keys reported under another key.", _mappings),
-        _list("settings/tags/mappings/child/", "Keys that may be reported under another key.", _children),
-        _list("settings/tags/mappings/parent/", "Keys that others may be reported under.", _parents),
-        _list("settings/cost-groups/", "Projects and the cost group each belongs to.", _groups),
-    ]
+        _list(
+            "settings/tags/", "Tag keys found in data, and whether they are kept in summaries.", _keys,
+            _bracketed(KEY_FILTERS, KEY_ORDERS),
+        ),
+        _list(
+            "settings/tags/mappings/", "Keys reported under another key.", _mappings,
+            _bracketed(MAPPING_FILTERS, MAPPING_ORDERS),
+        ),
+        _list(
+            "settings/tags/mappings/child/", "Keys that may be reported under another key.", _children,
+            _bracketed(CANDIDATE_FIELDS, CANDIDATE_FIELDS),
+        ),
+        _list(
+            "settings/tags/mappings/parent/", "Keys that others may be reported under.", _parents,
+            _bracketed(CANDIDATE_FIELDS, CANDIDATE_FIELDS),
+        ),
+        _list(
+            "settings/cost-groups/", "Projects and the cost group each belongs to.", _groups,
+            (
+                *_bracketed(GROUP_FILTERS, GROUP_ORDERS),
+                Described(name="exclude", text="Items to leave out.", keys=GROUP_FILTERS),
+            ),
+        ),
+    ]  # fmt: skip
 
 
-def _list(path: str, summary: str, view: View) -> Endpoint:
-    bracketed = (
-        Described(name="filter", text="Only items that match."),
-        Described(name="order_by", text="asc or desc, by field."),
+def _bracketed(filters: tuple[str, ...], orders: tuple[str, ...]) -> tuple[Described, ...]:
+    return (
+        Described(name="filter", text="Only items that match.", keys=filters),
+        Described(name="order_by", text="asc or desc, by field.", keys=orders),
     )
+
+
+def _list(path: str, summary: str, view: View, bracketed: tuple[Described, ...]) -> Endpoint:
     return Endpoint(
         path=path,
         summary=summary,

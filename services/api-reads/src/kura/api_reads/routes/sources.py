@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from kura.api_reads.endpoints import PAGING, Described
 from kura.core.days import Month, today
 from kura.core.errors import BadRequest
 from kura.core.http import API_PREFIX, SOURCES_PREFIX, ApiJson, identity_of, page, page_bounds, values_of
@@ -59,6 +60,23 @@ MANIFESTS_PER_MONTH = 3
 NEVER_CACHED = {"Cache-Control": "max-age=0, no-cache, no-store, must-revalidate, private"}
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+
+SOURCE_PARAMETERS: Mapping[str, tuple[Described, ...]] = {
+    "/sources/": (
+        *PAGING,
+        Described(name="name", text="Part of the name."),
+        Described(name="type", text="Code of a source type, for example OCP."),
+        Described(name="source_type", text="Code or name of a source type."),
+        Described(name="source_type_id", text="Id of a source type."),
+        Described(name="source_ref", text="Cluster id."),
+    ),
+    "/applications/": (
+        Described(name="filter", text="Only items that match.", keys=("source_id", "application_type_id")),
+    ),
+    "/source-status/": (Described(name="source_id", text="Id of a source.", kind="integer"),),
+    "/source_types/": (Described(name="filter", text="Only items that match.", keys=("name",)),),
+    "/application_types/": (Described(name="filter", text="Only items that match.", keys=("name",)),),
+}
 
 Conditions = list[ColumnElement[bool]]
 

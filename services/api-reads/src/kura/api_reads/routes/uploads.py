@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from kura.api_reads.endpoints import PAGING, Described
 from kura.core.errors import BadRequest, Forbidden, UploadNotFound
 from kura.core.http import API_PREFIX, REQUEST_ID, ApiJson, identity_of, page, page_bounds, values_of
 from kura.core.identity import Identity
@@ -28,6 +29,15 @@ STAGES = ("waiting", "parsing", "summarising", "finishing")
 SOURCE_UUID = SOURCES.c.source_uuid.label("source_uuid")
 SOURCE_NAME = SOURCES.c.name.label("source_name")
 UPLOAD_SOURCE = and_(SOURCES.c.source_uuid == UPLOAD.c.provider_uuid, SOURCES.c.org_id == UPLOAD.c.org_id)
+
+UPLOAD_PARAMETERS: Mapping[str, tuple[Described, ...]] = {
+    "/uploads/": (
+        *PAGING,
+        Described(name="state", text="States, separated by commas."),
+        Described(name="cluster_id", text="Cluster ids, separated by commas."),
+        Described(name="source", text="Sources by uuid, id or name, separated by commas."),
+    ),
+}
 
 
 class UploadReads:
