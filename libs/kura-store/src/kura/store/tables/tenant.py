@@ -268,7 +268,8 @@ DAILY_SUMMARY: Final = _partitioned(
 )
 _daily = DAILY_SUMMARY.c
 # Every index costs each of the many rows of a summary. The key begins with usage_start; labels are searched through
-# all_labels, which holds those of pods and volumes; columns that only cost rows fill are indexed for those alone.
+# all_labels, which holds those of pods and volumes; columns that only some rows fill are indexed for those alone, and
+# types of costs not at all: every question for them names days, and a source or period.
 Index(None, _daily.source_uuid, _daily.usage_start)
 Index(None, _daily.report_period_id, _daily.usage_start)
 Index("daily_summary_namespace_like_ix", _daily.namespace, postgresql_ops={"namespace": "varchar_pattern_ops"})
@@ -276,16 +277,6 @@ Index("daily_summary_node_like_ix", _daily.node, postgresql_ops={"node": "varcha
 Index("daily_summary_all_labels_gin", _daily.all_labels, postgresql_using="gin")
 Index(
     "daily_summary_cost_category_id_ix", _daily.cost_category_id, postgresql_where=_daily.cost_category_id.is_not(None)
-)
-Index(
-    "daily_summary_cost_model_rate_type_ix",
-    _daily.cost_model_rate_type,
-    postgresql_where=_daily.cost_model_rate_type.is_not(None),
-)
-Index(
-    "daily_summary_monthly_cost_type_ix",
-    _daily.monthly_cost_type,
-    postgresql_where=_daily.monthly_cost_type.is_not(None),
 )
 Index(
     "daily_summary_cloud_cost_ix",

@@ -110,3 +110,4 @@ SELECT
 FROM lines
 CROSS JOIN constants
 LEFT JOIN metrics ON metrics.metric = lines.metric
+ORDER BY lines.usage_start, lines.namespace, lines.node
