@@ -16,6 +16,7 @@ from kura.core.errors import ObjectStoreUnavailable
 from kura.store.objects import ObjectStore
 from kura.store.tables.shared import FILE_DONE, FILE_FAILED, UPLOAD
 from kura.testing.archives import Member, csv_bytes, manifest_of, payload_bytes, report_row
+from kura.workers.ocp.convert import Converter
 
 GOOD = csv_bytes(pods(DAY))
 NODES = csv_bytes([report_row("node_labels", at(DAY), node="n1", node_labels="label_a:b")])
@@ -315,6 +316,24 @@ async def test_a_payload_that_is_gone_from_the_store_fails_after_the_last_attemp
     await house.work_until_no_task_waits()
 
     assert house.upload_row(upload_id).reason_code == "payload_missing"
+
+
+async def test_a_day_that_does_not_fit_into_memory_says_what_to_set_and_is_taken_in_after_that(house, tmp_path):
+    house.add_source()
+    enough = house.tools.converter
+    upload_id = house.upload(payload({"pods.csv": GOOD}))
+    with Converter(tmp_path, threads=1, engine_memory_bytes=2 * 2**20) as small:
+        house.with_tools(converter=small)
+        await house.work()
+    upload = house.upload_row(upload_id)
+    assert (upload.state, upload.reason_code) == ("processing", "convert_memory_too_small")
+    assert f"the daily rows of pod_usage on {DAY} do not fit into 2.0 MiB of memory" in upload.reason
+    assert "set KURA_CONVERT_MEMORY_MIB of the workers to more" in upload.reason
+    assert (house.visible(), house.parquet_keys()) == ({}, set())
+
+    house.with_tools(converter=enough)
+    await house.work_until_no_task_waits()
+    assert house.upload_row(upload_id).state == "done"
 
 
 async def test_files_that_never_come_leave_the_upload_waiting_and_given_up_it_ends_partial(house):

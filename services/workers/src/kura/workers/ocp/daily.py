@@ -13,11 +13,21 @@ from pathlib import Path
 
 import duckdb
 
+from kura.core.errors import TransientError
 from kura.workers.ocp.report_types import BY_NAME, Kind, ReportType
 
 ROW_GROUP_ROWS = 32_768
 PARTS = (1, 4, 16, 64, 256)
 """A day whose groups do not fit into the memory of the engine is grouped in so many parts, by hash of the keys."""
+
+
+class ConvertMemoryTooSmall(TransientError):
+    """Daily rows do not fit into the memory that their aggregation may use, with what it may spill.
+
+    Worth another attempt: workers may have been given more by then, or their disks have room again.
+    """
+
+    code = "convert_memory_too_small"
 
 
 def open_engine(directory: Path, *, memory_bytes: int) -> duckdb.DuckDBPyConnection:
@@ -48,7 +58,7 @@ def write_daily(
     Out     the type's group keys, maxima and sums; `interval_start` is the day; other columns are gone. One file, or
             several with distinct keys when the day has too many keys for the engine's memory
     Rule    one row per distinct combination of keys, null being a value like any other
-    Errors  none that the data could cause; OSError where the disk is full
+    Errors  ConvertMemoryTooSmall when the most parts do not help either; OSError where the disk is full
     Source  ocp-payload §6.8, §6.9
     """
     for parts in PARTS:
@@ -57,14 +67,22 @@ def write_daily(
             for part, target in enumerate(targets):
                 values = {"hourly": str(hourly), "day": day, "parts": parts, "part": part, "target": str(target)}
                 engine.execute(_statement(report_type.name), values)
-        except duckdb.OutOfMemoryException:
+        except duckdb.OutOfMemoryException as error:
             if parts == PARTS[-1]:
-                raise
+                raise _too_small(engine, report_type, day) from error
         except duckdb.IOException as error:
             raise OSError(errno.EIO, "daily rows cannot be written") from error
         else:
             return targets
     raise AssertionError("unreachable")
+
+
+def _too_small(engine: duckdb.DuckDBPyConnection, report_type: ReportType, day: date) -> ConvertMemoryTooSmall:
+    [(limit,)] = engine.execute("SELECT current_setting('memory_limit')").fetchall()
+    return ConvertMemoryTooSmall(
+        f"the daily rows of {report_type.name} on {day} do not fit into {limit} of memory; "
+        "set KURA_CONVERT_MEMORY_MIB of the workers to more"
+    )
 
 
 @cache
