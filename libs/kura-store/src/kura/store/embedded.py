@@ -53,7 +53,7 @@ class EmbeddedSettings:
     """What may be tuned. `durable=False` is for tests: a power cut loses the cluster."""
 
     max_connections: int = 100
-    shared_buffers_mb: int = 128
+    shared_buffers_mb: int = 256
     work_mem_mb: int = 16
     durable: bool = True
 
