@@ -27,6 +27,7 @@ ACCESS_KEY = "kura"
 SECRET_KEY = "kura-private"  # noqa: S105  # listens on loopback; whoever reaches it is on this machine
 REGION = "us-east-1"
 HOST = "127.0.0.1"
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(port: int, directory: Path) -> None:
@@ -35,9 +36,7 @@ def serve(port: int, directory: Path) -> None:
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for every request otherwise
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # they wait until they are waited for; threads inherit it
 
     moto: WSGIApplication = DomainDispatcherApplication(create_backend_app)
     inner = make_server(HOST, 0, moto, threaded=True)
@@ -49,7 +48,7 @@ def serve(port: int, directory: Path) -> None:
         outer = make_server(HOST, port, Kept(moto, memory=memory, disk=disk), threaded=True)
         threading.Thread(target=outer.serve_forever, daemon=True).start()
         log.info("private_s3_started", objects=objects, endpoint=f"http://{HOST}:{port}")
-        stopping.wait()
+        signal.sigwait(STOPPING)
         outer.shutdown()
     inner.shutdown()
 
