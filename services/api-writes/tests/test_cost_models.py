@@ -522,7 +522,7 @@ async def test_every_write_asks_for_the_costs_of_old_and_new_sources(
         assert task["schemaName"] == SCHEMA
         assert (task["startDate"], task["endDate"]) == (today.replace(day=1).isoformat(), today.isoformat())
     with database.begin() as connection:
-        (queue,) = set(connection.scalars(select(TASK.c.queue)))
+        (queue,) = set(connection.scalars(select(TASK.c.queue).where(TASK.c.type.endswith("ApplyCostModel"))))
     assert queue == "priority"
 
     await change(http, made["uuid"], source_uuids=[two])
