@@ -21,7 +21,6 @@ from kura.rpc.tasks.v1 import tasks_pb2 as pb
 M = TypeVar("M", bound=Message)
 
 LONGEST_BACKOFF_SECONDS: Final = 600.0
-MINUTE: Final = 60.0
 HOUR: Final = 3600.0
 PATIENCE_SECONDS: Final = 24 * HOUR
 """How old a task may be whose attempts do not count while a service that it needs is away."""

@@ -119,6 +119,3 @@ Formula = (
 
 AGGREGATES = (Sum, Scaled, Plus, Same, Largest, Count, Efficiency, Wasted)
 """Formulas that rank and sort as numbers."""
-
-ADDITIVE = (Sum, Scaled, Plus)
-"""Formulas whose value over merged groups is the sum of the groups' values."""

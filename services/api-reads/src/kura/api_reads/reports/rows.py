@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -285,7 +284,3 @@ def by_date(rows: Iterable[Row]) -> dict[str, list[Row]]:
     for row in rows:
         found[row["date"]].append(row)
     return found
-
-
-def date_of_bucket(bucket: str) -> date:
-    return date.fromisoformat(bucket if len(bucket) == 10 else f"{bucket}-01")

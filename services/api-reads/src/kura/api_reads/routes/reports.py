@@ -8,7 +8,6 @@ from sqlalchemy import Connection
 
 from kura.api_reads.access import openshift_limits, require
 from kura.api_reads.endpoints import CSV, JSON, Described, Endpoint, Freshness, Question
-from kura.api_reads.reports import time_scope
 from kura.api_reads.reports.catalogue import REPORTS, Report
 from kura.api_reads.reports.reporting import answer_report, as_csv, as_json
 from kura.core.identity import Identity
@@ -96,4 +95,3 @@ TIME_PARAMETERS = (
     Described(name="start_date", text="First day, YYYY-MM-DD.", kind="date"),
     Described(name="end_date", text="Last day, YYYY-MM-DD.", kind="date"),
 )
-TIME_VALUES = (*time_scope.MONTH_VALUES, *time_scope.DAY_VALUES)
