@@ -19,12 +19,11 @@ from sqlalchemy import Connection, Text, and_, func, literal, or_, select
 from kura.api_reads.access import Limits
 from kura.api_reads.explained import (
     DISTRIBUTED_MEASURES,
-    OF_THE_BILL,
-    POOLS,
     USAGE_MEASURES,
     Line,
     as_float,
     conditions_of,
+    distributed_line,
     fetched,
     groups_of,
     keys_of,
@@ -209,27 +208,13 @@ def _distributed_lines(connection: Connection, plan: Plan) -> list[Line]:
     shows_pools = not plan.limits.keys & {"project", "node"}
     lines = []
     for row in fetched(connection, statement):
-        kind = row["rate_type"]
-        if kind in OF_THE_BILL:
-            factor = plan.rates.by_bill_currency.get(row["currency"] or "", Decimal(1))
-        else:
-            factor = plan.rates.by_source.get(str(row["source_uuid"]), Decimal(1))
-        details: dict[str, Any] = {"pool": {"name": POOLS.get(kind, kind)}}
+        line = distributed_line(row, plan)
         pool = row["pool_cost"]
         if shows_pools and pool is not None:
-            details["pool"] |= {"value": float(pool * factor), "units": plan.currency}
-            details["share"] = float(row["cost"] / pool) if pool else None
-        lines.append(
-            Line(
-                bucket=row["bucket"],
-                groups=groups_of(row, plan),
-                kind="offset" if row["is_offset"] else "distributed",
-                measure=DISTRIBUTED_MEASURES[kind],
-                cost=row["cost"] * factor,
-                factor=factor,
-                details=details,
-            )
-        )
+            size = {"value": float(pool * line.factor), "units": plan.currency}
+            share = float(row["cost"] / pool) if pool else None
+            line = replace(line, details={"pool": {**line.details["pool"], **size}, "share": share})
+        lines.append(line)
     return lines
 
 

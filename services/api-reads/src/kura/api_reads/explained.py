@@ -119,6 +119,24 @@ def conditions_of(plan: Plan, table: Table) -> list[Column]:
     return row_conditions(plan, table, start=plan.scope.start, end=plan.scope.end)
 
 
+def distributed_line(row: Mapping[str, Any], plan: Plan) -> Line:
+    """What a row of distribution says, in the requested currency; its pool by name."""
+    kind = row["rate_type"]
+    if kind in OF_THE_BILL:
+        factor = plan.rates.by_bill_currency.get(row["currency"] or "", Decimal(1))
+    else:
+        factor = plan.rates.by_source.get(str(row["source_uuid"]), Decimal(1))
+    return Line(
+        bucket=row["bucket"],
+        groups=groups_of(row, plan),
+        kind="offset" if row["is_offset"] else "distributed",
+        measure=DISTRIBUTED_MEASURES[kind],
+        cost=row["cost"] * factor,
+        factor=factor,
+        details={"pool": {"name": POOLS.get(kind, kind)}},
+    )
+
+
 def fetched(connection: Connection, statement: Select[Any]) -> list[Mapping[str, Any]]:
     rows = connection.execute(statement.limit(MOST_LINES + 1)).mappings().all()
     if len(rows) > MOST_LINES:

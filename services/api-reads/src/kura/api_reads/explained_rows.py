@@ -20,12 +20,11 @@ from sqlalchemy import Connection, Date, cast, func, select
 
 from kura.api_reads.explained import (
     DISTRIBUTED_MEASURES,
-    OF_THE_BILL,
-    POOLS,
     USAGE_MEASURES,
     Line,
     as_float,
     conditions_of,
+    distributed_line,
     fetched,
     groups_of,
     keys_of,
@@ -282,22 +281,4 @@ def _distributed_lines(connection: Connection, plan: Plan) -> list[Line]:
         )
         .group_by(*keys.values())
     )
-    lines = []
-    for row in fetched(connection, statement):
-        kind = row["rate_type"]
-        if kind in OF_THE_BILL:
-            factor = plan.rates.by_bill_currency.get(row["currency"] or "", Decimal(1))
-        else:
-            factor = plan.rates.by_source.get(str(row["source_uuid"]), Decimal(1))
-        lines.append(
-            Line(
-                bucket=row["bucket"],
-                groups=groups_of(row, plan),
-                kind="offset" if row["is_offset"] else "distributed",
-                measure=DISTRIBUTED_MEASURES[kind],
-                cost=row["cost"] * factor,
-                factor=factor,
-                details={"pool": {"name": POOLS.get(kind, kind)}},
-            )
-        )
-    return lines
+    return [distributed_line(row, plan) for row in fetched(connection, statement)]
