@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 
 import httpx
 import pyarrow as pa
@@ -30,18 +29,9 @@ SHORT = Shorten(to_bytes=1000)
 
 
 @pytest.fixture
-def proxy(s3_endpoint: str) -> Iterator[HttpProxy]:
-    with HttpProxy(s3_endpoint) as between:
-        yield between
-
-
-@pytest.fixture
-def store(proxy: HttpProxy, s3_store: S3Store) -> Iterator[S3Store]:
-    """The bucket of `s3_store`, through the proxy."""
-    keys = {"region": REGION, "access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
-    with ObjectStore.open(f"s3://{s3_store.bucket}", endpoint=proxy.url, **keys) as opened:
-        assert isinstance(opened, S3Store)
-        yield opened
+def store(proxied_s3_store: S3Store) -> S3Store:
+    """What is read and written here."""
+    return proxied_s3_store
 
 
 @pytest.mark.parametrize(
@@ -49,8 +39,8 @@ def store(proxy: HttpProxy, s3_store: S3Store) -> Iterator[S3Store]:
     [(SLOW_DOWN, SMALL), (ERROR, SMALL), (NO_ANSWER, LARGE)],
     ids=["slow down", "500", "no answer"],
 )
-def test_what_passes_is_not_noticed_by_a_writer(proxy: HttpProxy, store: S3Store, fault: Fault, content: bytes):
-    with proxy.broken(fault, method="PUT", times=1) as met:
+def test_what_passes_is_not_noticed_by_a_writer(s3_proxy: HttpProxy, store: S3Store, fault: Fault, content: bytes):
+    with s3_proxy.broken(fault, method="PUT", times=1) as met:
         store.write("key", content, {"a": "b"})
 
     assert met() == 1
@@ -61,20 +51,20 @@ def test_what_passes_is_not_noticed_by_a_writer(proxy: HttpProxy, store: S3Store
 @pytest.mark.parametrize(
     "fault", [SLOW_DOWN, NO_ANSWER, BROKEN_OFF, SHORT], ids=["slow down", "no answer", "broken off", "short"]
 )
-def test_what_passes_is_not_noticed_by_a_reader(proxy: HttpProxy, store: S3Store, fault: Fault):  # F32
+def test_what_passes_is_not_noticed_by_a_reader(s3_proxy: HttpProxy, store: S3Store, fault: Fault):  # F32
     store.write("key", LARGE)
 
-    with proxy.broken(fault, method="GET", times=1) as met:
+    with s3_proxy.broken(fault, method="GET", times=1) as met:
         assert store.read("key") == LARGE
     assert met() == 1
 
 
 def test_a_store_that_stays_away_is_told_of_before_a_sender_loses_patience(
-    proxy: HttpProxy, store: S3Store, s3_store: S3Store
+    s3_proxy: HttpProxy, store: S3Store, s3_store: S3Store
 ):  # F31
     began = time.monotonic()
 
-    with proxy.broken(SLOW_DOWN) as met, pytest.raises(ObjectStoreUnavailable) as writing:
+    with s3_proxy.broken(SLOW_DOWN) as met, pytest.raises(ObjectStoreUnavailable) as writing:
         store.write("key", SMALL)
 
     assert time.monotonic() - began < 20
@@ -84,32 +74,32 @@ def test_a_store_that_stays_away_is_told_of_before_a_sender_loses_patience(
     assert list(s3_store.keys()) == []
 
 
-def test_a_body_that_is_always_too_short_is_never_taken_for_whole(proxy: HttpProxy, store: S3Store):  # F32
+def test_a_body_that_is_always_too_short_is_never_taken_for_whole(s3_proxy: HttpProxy, store: S3Store):  # F32
     store.write("key", LARGE)
 
-    with proxy.broken(SHORT, method="GET"), pytest.raises(ObjectStoreUnavailable, match="1000 bytes instead of"):
+    with s3_proxy.broken(SHORT, method="GET"), pytest.raises(ObjectStoreUnavailable, match="1000 bytes instead of"):
         store.read("key")
 
 
 def test_a_request_that_hangs_is_given_up_and_asked_again(
-    proxy: HttpProxy, s3_store: S3Store, monkeypatch: pytest.MonkeyPatch
+    s3_proxy: HttpProxy, s3_store: S3Store, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(object_s3, "READ_SECONDS", 0.4)
     keys = {"region": REGION, "access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
     s3_store.write("key", SMALL)
 
-    with ObjectStore.open(f"s3://{s3_store.bucket}", endpoint=proxy.url, **keys) as store:
-        with proxy.broken(Wait(seconds=2), times=1) as met:
+    with ObjectStore.open(f"s3://{s3_store.bucket}", endpoint=s3_proxy.url, **keys) as store:
+        with s3_proxy.broken(Wait(seconds=2), times=1) as met:
             assert store.read("key") == SMALL
         assert met() == 1
 
 
 def test_a_writer_whose_store_goes_away_between_parts_shows_nothing(
-    proxy: HttpProxy, store: S3Store, s3_store: S3Store, s3_endpoint: str
+    s3_proxy: HttpProxy, store: S3Store, s3_store: S3Store, s3_endpoint: str
 ):  # F34
     with pytest.raises(ObjectStoreUnavailable), store.open_write("key") as writer:
         writer.write(LARGE[:PART_BYTES])
-        with proxy.broken(NO_ANSWER, method="PUT"):
+        with s3_proxy.broken(NO_ANSWER, method="PUT"):
             writer.write(LARGE[PART_BYTES:])
 
     assert list(s3_store.keys()) == []
@@ -139,16 +129,18 @@ def read(store: S3Store, key: str) -> pa.Table:
 
 @pytest.mark.parametrize("fault", [SLOW_DOWN, BROKEN_OFF], ids=["slow down", "broken off"])
 def test_what_passes_is_not_noticed_by_arrow(
-    proxy: HttpProxy, store: S3Store, parquet: str, table: pa.Table, fault: Fault
+    s3_proxy: HttpProxy, store: S3Store, parquet: str, table: pa.Table, fault: Fault
 ):
-    with proxy.broken(fault, method="GET", times=1) as met:
+    with s3_proxy.broken(fault, method="GET", times=1) as met:
         assert read(store, parquet).equals(table)
     assert met() == 1
 
 
-def test_arrow_never_takes_too_few_bytes_for_a_table(proxy: HttpProxy, store: S3Store, parquet: str, table: pa.Table):
+def test_arrow_never_takes_too_few_bytes_for_a_table(
+    s3_proxy: HttpProxy, store: S3Store, parquet: str, table: pa.Table
+):
     """What Arrow did not get is what its memory held before: perhaps the right bytes, never unnoticed wrong ones."""
     for to_bytes in (0, 1000, 100_000):
         read(store, parquet)
-        with proxy.broken(Shorten(to_bytes=to_bytes), method="GET"), contextlib.suppress(OSError, pa.ArrowInvalid):
+        with s3_proxy.broken(Shorten(to_bytes=to_bytes), method="GET"), contextlib.suppress(OSError, pa.ArrowInvalid):
             assert read(store, parquet).equals(table)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -13,7 +12,6 @@ import pytest
 from kura.store.object_s3 import PART_BYTES, S3Store
 from kura.store.objects import ObjectStore
 from kura.testing.gateways import UPLOAD_PATH, Stored, payload
-from kura.testing.objects import ACCESS_KEY, REGION, SECRET_KEY
 from kura.testing.proxies import SLOW_DOWN, BreakOff, Fault, HttpProxy
 
 pytestmark = pytest.mark.s3
@@ -25,25 +23,17 @@ OPERATOR_SECONDS = 30
 
 
 @pytest.fixture
-def proxy(s3_endpoint: str) -> Iterator[HttpProxy]:
-    with HttpProxy(s3_endpoint) as between:
-        yield between
-
-
-@pytest.fixture
-def object_store(proxy: HttpProxy, s3_store: S3Store) -> Iterator[ObjectStore]:
-    """What the gateway writes to, through the proxy."""
-    keys = {"region": REGION, "access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
-    with ObjectStore.open(f"s3://{s3_store.bucket}", endpoint=proxy.url, **keys) as opened:
-        yield opened
+def object_store(proxied_s3_store: S3Store) -> ObjectStore:
+    """What the gateway writes to, through the s3_proxy."""
+    return proxied_s3_store
 
 
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "in parts"])
 @pytest.mark.parametrize("fault", [SLOW_DOWN, BreakOff(after_bytes=None)], ids=["slow down", "no answer"])
 async def test_what_passes_costs_the_sender_only_time(
-    http: httpx.AsyncClient, stored: Stored, proxy: HttpProxy, fault: Fault, content: bytes
+    http: httpx.AsyncClient, stored: Stored, s3_proxy: HttpProxy, fault: Fault, content: bytes
 ) -> None:
-    with proxy.broken(fault, method="PUT", times=2) as met:
+    with s3_proxy.broken(fault, method="PUT", times=2) as met:
         answer = await http.post(UPLOAD_PATH, files=payload(content))
 
     assert (answer.status_code, met()) == (202, 2)
@@ -55,10 +45,10 @@ async def test_what_passes_costs_the_sender_only_time(
 
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "in parts"])
 async def test_a_store_that_stays_away_is_answered_500_in_time_and_nothing_is_left(
-    http: httpx.AsyncClient, stored: Stored, proxy: HttpProxy, content: bytes
+    http: httpx.AsyncClient, stored: Stored, s3_proxy: HttpProxy, content: bytes
 ) -> None:
     began = time.monotonic()
-    with proxy.broken(SLOW_DOWN, method="PUT"):
+    with s3_proxy.broken(SLOW_DOWN, method="PUT"):
         answer = await http.post(UPLOAD_PATH, files=payload(content))
 
     assert (answer.status_code, answer.content) == (500, b"")

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from workers_house import DAY, House, payload, pods
 
 from kura.rpc.tasks.v1 import tasks_pb2
 from kura.store.object_s3 import S3Store
 from kura.store.objects import ObjectStore
-from kura.testing.objects import ACCESS_KEY, REGION, SECRET_KEY
 from kura.testing.proxies import SLOW_DOWN, BreakOff, Fault, HttpProxy, Shorten
 
 pytestmark = pytest.mark.s3
 
 
 @pytest.fixture
-def proxy(s3_endpoint: str) -> Iterator[HttpProxy]:
-    with HttpProxy(s3_endpoint) as between:
-        yield between
-
-
-@pytest.fixture
-def object_store(proxy: HttpProxy, s3_store: S3Store) -> Iterator[ObjectStore]:
-    """What the worker reads and writes, through the proxy."""
-    keys = {"region": REGION, "access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
-    with ObjectStore.open(f"s3://{s3_store.bucket}", endpoint=proxy.url, **keys) as opened:
-        yield opened
+def object_store(proxied_s3_store: S3Store) -> ObjectStore:
+    """What the worker reads and writes, through the s3_proxy."""
+    return proxied_s3_store
 
 
 FAULTS: dict[str, tuple[str, Fault]] = {
@@ -39,13 +28,13 @@ FAULTS: dict[str, tuple[str, Fault]] = {
 }
 
 
-async def test_what_passes_is_not_noticed(house: House, proxy: HttpProxy):
+async def test_what_passes_is_not_noticed(house: House, s3_proxy: HttpProxy):
     for number, (method, fault) in enumerate(FAULTS.values()):
         cluster_id = f"cluster-{number}"
         house.add_source(cluster_id)
         upload_id = house.upload(payload({"pods.csv": pods(DAY)}, cluster_id=cluster_id))
 
-        with proxy.broken(fault, method=method, times=1) as met:
+        with s3_proxy.broken(fault, method=method, times=1) as met:
             await house.work()
 
         assert (house.upload_row(upload_id).state, met()) == ("done", 1)
@@ -53,11 +42,11 @@ async def test_what_passes_is_not_noticed(house: House, proxy: HttpProxy):
     assert {task.attempt for task in house.tasks(tasks_pb2.IngestPayload)} == {1}
 
 
-async def test_F31_a_store_that_stays_away_makes_no_upload_fail(house: House, proxy: HttpProxy):
+async def test_F31_a_store_that_stays_away_makes_no_upload_fail(house: House, s3_proxy: HttpProxy):
     house.add_source()
     upload_id = house.upload(payload({"pods.csv": pods(DAY)}))
 
-    with proxy.broken(SLOW_DOWN, path="/data/", method="PUT"):
+    with s3_proxy.broken(SLOW_DOWN, path="/data/", method="PUT"):
         await house.work()
         upload = house.upload_row(upload_id)
         assert (upload.state, upload.reason_code) == ("processing", "object_store_unavailable")

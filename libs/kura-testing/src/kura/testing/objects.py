@@ -12,6 +12,7 @@ import pytest
 
 from kura.store.object_s3 import S3Store
 from kura.store.objects import ObjectStore
+from kura.testing.proxies import HttpProxy
 
 ACCESS_KEY: Final = "testing"
 SECRET_KEY: Final = "testing-secret"
@@ -43,12 +44,30 @@ def s3_store(s3_endpoint: str) -> Iterator[S3Store]:
     """An empty bucket."""
     bucket = f"test-bucket-{next(_buckets)}"
     httpx.put(f"{s3_endpoint}/{bucket}").raise_for_status()
+    with _open_bucket(bucket, endpoint=s3_endpoint) as store:
+        yield store
+
+
+@pytest.fixture
+def s3_proxy(s3_endpoint: str) -> Iterator[HttpProxy]:
+    """What stands between `proxied_s3_store` and the S3 service, and can be told to fail."""
+    with HttpProxy(s3_endpoint) as between:
+        yield between
+
+
+@pytest.fixture
+def proxied_s3_store(s3_proxy: HttpProxy, s3_store: S3Store) -> Iterator[S3Store]:
+    """The bucket of `s3_store`, through `s3_proxy`."""
+    with _open_bucket(s3_store.bucket, endpoint=s3_proxy.url) as store:
+        yield store
+
+
+def _open_bucket(bucket: str, *, endpoint: str) -> S3Store:
     store = ObjectStore.open(
-        f"s3://{bucket}", endpoint=s3_endpoint, region=REGION, access_key=ACCESS_KEY, secret_key=SECRET_KEY
+        f"s3://{bucket}", endpoint=endpoint, region=REGION, access_key=ACCESS_KEY, secret_key=SECRET_KEY
     )
     assert isinstance(store, S3Store)
-    yield store
-    store.close()
+    return store
 
 
 @pytest.fixture
