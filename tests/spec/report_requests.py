@@ -154,7 +154,7 @@ def orders(dice: random.Random, path: str, groups: list[str], today: date, *, co
     fields = [*ORDERS[path], *(("delta",) if compared else ())]
     if path != "openshift/gpu":
         fields += [key for key in groups if key in ("cluster", "project", "node", "persistentvolumeclaim")]
-        if "storageclass" in groups:
+        if {"storageclass", "persistentvolumeclaim"} & set(groups):
             fields.append("storage_class")
         if "project" in groups and path not in WITHOUT_DISTRIBUTION:
             fields.append("distributed_cost")

@@ -186,6 +186,8 @@ REQUESTS = {
         f"{MONTH_DAILY}&group_by[tag:disk]=*",
         f"{MONTH}&delta=request&{CLUSTER}",
         f"{MONTH}&group_by[persistentvolumeclaim]=*&order_by[persistentvolumeclaim]=desc&limit=2",
+        f"{MONTH}&group_by[persistentvolumeclaim]=*&filter[limit]=1&filter[offset]=1&order_by[storage_class]=asc",
+        f"{MONTH}&{PROJECT}&filter[project]=unallocated a+b&filter[limit]=1",
     ],
     "openshift/network": [
         MONTH,
@@ -207,6 +209,9 @@ REQUESTS = {
         f"{MONTH}&group_by[gpu_model]=*&filter[node]=n1&order_by[node]=asc",
         f"{MONTH}&{CLUSTER}&filter[limit]=3",
         f"{MONTH}&exclude[gpu_model]=A100&currency=EUR",
+        f"{MONTH}&group_by[gpu_name]=*&filter[limit]=2&filter[offset]=0&order_by[gpu_vendor]=asc",
+        f"{MONTH}&group_by[gpu_name]=*&filter[limit]=2&filter[offset]=1&order_by[gpu_mode]=desc",
+        f"{MONTH}&group_by[gpu_name]=*&filter[limit]=1&filter[offset]=0&order_by[node]=desc",
     ],
     "openshift/gpu/mig_profiles": [
         f"{MONTH}&{A100}",

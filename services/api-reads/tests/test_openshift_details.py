@@ -48,6 +48,18 @@ async def test_the_rest_of_gpus_adds_memory_and_count(ask: Asker):
     assert answer["meta"]["others"] == 2
 
 
+async def test_pages_of_gpus_follow_a_textual_order(ask: Asker):
+    page = f"{GPU}?{MONTH}&group_by[gpu_name]=*&filter[limit]=1&filter[offset]=%d&order_by[gpu_model]=%s"
+
+    found = {
+        way: [(await ask(page % (offset, way)))["data"][0]["gpu_names"][0]["gpu_name"] for offset in range(3)]
+        for way in ("asc", "desc")
+    }
+
+    by_model = ["nvidia_A100_n1", "nvidia_L4_n2", "nvidia_T4_n2"]
+    assert found == {"asc": by_model, "desc": by_model[::-1]}
+
+
 async def test_gpus_of_projects(ask: Asker):
     answer = await ask(f"{GPU}?{MONTH}&group_by[project]=*&order_by[gpu_count]=desc")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from reference import reports_measures as measures
 from reference.reports_measures import Exchange, Measure, Row, Values
@@ -346,9 +346,18 @@ class Reporter:
             return sorted(
                 ranked, key=lambda labels: (labels[place] is None, labels[place] or ""), reverse=way == "desc"
             )
+        if name in self.split_keys:
+            first = max if way == "desc" else min
+            texts = {
+                labels: first((self.label(row, name) is None, self.label(row, name) or "") for row in part)
+                for labels, part in parts.items()
+            }
+            return sorted(ranked, key=lambda labels: texts[labels], reverse=way == "desc")
         amounts = {labels: self.report.measure(part, self.exchange).get(name) for labels, part in parts.items()}
         if name == "mig_profile":
             return ranked
+        if name == "storage_class":
+            return sorted(ranked, key=lambda labels: (not amounts[labels], amounts[labels]), reverse=way == "desc")
         return sorted(ranked, key=lambda labels: amounts[labels], reverse=way == "desc")
 
     def ranked_by(self) -> tuple[str, str]:
@@ -360,7 +369,11 @@ class Reporter:
             return (self.request.delta or "").split("__")[0], way
         if asked in ("cost_total_distributed", *self.numeric_names()):
             return asked, way
-        if self.request.rank_offset is not None and asked in self.groups:
+        if asked == "storage_class" and "storageclass" in self.groups:
+            asked = "storageclass"
+        lists = [name for name, value in self.report.measure([], self.exchange).items() if isinstance(value, list)]
+        textual = (*self.groups, *self.split_keys, *lists)
+        if self.request.rank_offset is not None and asked in textual:
             return asked, way
         return name, way
 
@@ -731,9 +744,7 @@ class Reporter:
 
         def link(at: int | None) -> str:
             pairs = [*kept, (names[0], str(limit)), *([] if at is None else [(names[1], str(at))])]
-            return f"{path}?" + "&".join(
-                f"{quote(n, safe='')}={quote(v, safe='')}" for n, v in sorted(pairs, key=lambda pair: pair[0])
-            )
+            return f"{path}?{urlencode(sorted(pairs, key=lambda pair: pair[0]))}"
 
         return {
             "first": link(0),

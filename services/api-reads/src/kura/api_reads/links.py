@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 
 def links_between(
@@ -24,7 +24,7 @@ def links_between(
         if at or not leave_out_zero:
             found.append((names[1], str(at)))
         found.sort(key=lambda pair: pair[0])
-        return path + "?" + "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in found)
+        return f"{path}?{urlencode(found)}"
 
     return {
         "first": link(0),

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from kura.api_reads.access import Limits
 from kura.api_reads.reports.catalogue import COSTS, COSTS_BY_PROJECT, DAILY, KEYS, MONTHS, Report
-from kura.api_reads.reports.measures import AGGREGATES, Plus, Same, Sum, Zero
+from kura.api_reads.reports.measures import AGGREGATES, Names, Plus, Same, Sum, Zero
 from kura.api_reads.reports.parameters import DEFAULT_RANKED, Filter, Order, Parameters
 from kura.api_reads.reports.time_scope import Scope
 from kura.core.days import DayRange, Month
@@ -228,10 +228,20 @@ def _ranked_by(parameters: Parameters, *, with_offset: bool) -> tuple[str, bool]
         return (parameters.delta.field if is_measure else field), order.descending
     if is_number(report, order):
         return order.field, order.descending
-    key = key_of_order(order.field)
-    if with_offset and key in KEYS and key in parameters.groups:
-        return key, order.descending
+    if with_offset:
+        field = _text_field(report, parameters.groups, order.field) or field
     return field, order.descending
+
+
+def _text_field(report: Report, groups: tuple[str, ...], ordered_by: str) -> str | None:
+    """The key that pages of groups are cut by under a textual order, or the list of names; None if rows have neither.
+
+    A key need not be a group: of GPUs it may be one that splits the rows of a group.
+    """
+    key = key_of_order(ordered_by)
+    if key in KEYS and key in (*groups, *report.split_by):
+        return key
+    return ordered_by if isinstance(report.measures.get(ordered_by), Names) else None
 
 
 def key_of_order(field: str) -> str:

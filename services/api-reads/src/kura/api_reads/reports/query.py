@@ -337,6 +337,9 @@ def _ranked(plan: Plan, ranking: Ranking, formulas: Formulas) -> CTE:
     keys = [cells.c[key_column(key, plan)] for key in plan.ranked_keys]
     if ranking.by in plan.groups:
         by: Column = func.nullif(cells.c[key_column(ranking.by, plan)], "")
+    elif ranking.by in plan.split_by:  # a group stands where its first row stands
+        split = func.nullif(cells.c[key_column(ranking.by, plan)], "")
+        by = func.max(split) if ranking.descending else func.min(split)
     else:
         by = formulas.expression(ranking.by)
     order = by.desc() if ranking.descending else by.asc()
