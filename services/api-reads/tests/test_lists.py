@@ -1,10 +1,21 @@
 """Tags, type-ahead lists and small lists (read-api §5, §6, §8)."""
 
+from datetime import date
+from decimal import Decimal
+
 import pytest
 from sqlalchemy import insert, select, update
 
+from kura.core.currencies import CURRENCIES
 from kura.store.database import Database
-from kura.store.tables.tenant import COST_MODEL, ENABLED_TAG_KEYS, POD_LABEL_SUMMARY, TAG_MAPPING, TAG_VALUES
+from kura.store.tables.tenant import (
+    COST_MODEL,
+    ENABLED_TAG_KEYS,
+    POD_LABEL_SUMMARY,
+    STATIC_EXCHANGE_RATE,
+    TAG_MAPPING,
+    TAG_VALUES,
+)
 from kura.testing.asking import API, Asker, restricted
 from kura.testing.postgres import SCHEMA
 
@@ -259,6 +270,10 @@ async def test_cost_models_are_those_the_caller_may_read(ask: Asker, writer: Dat
         ("cost-groups/?filter[project]=%00", "project"),
         ("cost-groups/?exclude[cluster]=%00", "cluster"),
         ("cost-groups/?order_by[cluster]=asc", "cluster"),
+        ("currency/?filter[code]=USD", "code"),
+        ("currency/?filter[enabled]=perhaps", "enabled"),
+        ("currency/?order_by[code]=asc", "order_by"),
+        ("currency/?bogus=1", "bogus"),
     ],
 )
 async def test_refused_settings_lists(ask: Asker, address: str, source: str):
@@ -266,6 +281,67 @@ async def test_refused_settings_lists(ask: Asker, address: str, source: str):
         400,
         {"errors": [{"detail": "Unsupported parameter or invalid value", "source": source, "status": 400}]},
     )
+
+
+async def test_all_currencies_with_the_enabled_ones_first(ask: Asker):
+    answer = await ask("settings/currency/?limit=1000")
+
+    codes = [item["code"] for item in answer["data"]]
+    assert answer["meta"] == {"count": len(CURRENCIES), "limit": len(CURRENCIES), "offset": 0}
+    assert codes == ["USD", *sorted(set(CURRENCIES) - {"USD"})]
+    assert answer["data"][0] == {
+        "code": "USD",
+        "name": "US Dollar",
+        "symbol": "$",
+        "description": "USD ($) - US Dollar",
+        "enabled": True,
+        "has_dynamic_rate": False,
+        "static_rates": [],
+        "is_disableable": False,
+    }
+    assert all(item["is_disableable"] for item in answer["data"][1:]), "what is not enabled is not in the way"
+
+
+@pytest.mark.parametrize(
+    ("query", "codes"),
+    [
+        ("filter[enabled]=true", ["USD"]),
+        ("filter[currency]=eu", ["EUR"]),
+        ("filter[currency]=eur,jp", ["EUR", "JPY"]),
+        ("filter[currency]=US&filter[enabled]=false", ["USN"]),
+        ("filter[enabled]=false&limit=2&offset=1", ["AFN", "ALL"]),
+    ],
+)
+async def test_some_currencies(ask: Asker, query: str, codes: list[str]):
+    assert [item["code"] for item in (await ask(f"settings/currency/?{query}"))["data"]] == codes
+
+
+async def test_rates_are_with_the_currency_they_start_from(ask: Asker, writer: Database):
+    days = {"start_date": date(2024, 6, 1), "end_date": date(2024, 7, 31)}
+    with writer.tenant(SCHEMA) as connection:
+        rate = {"base_currency": "CHF", "target_currency": "USD", "exchange_rate": Decimal("1.1"), **days}
+        connection.execute(insert(STATIC_EXCHANGE_RATE).values(rate))
+
+    ((franc,), listed) = (
+        (await ask("settings/currency/?filter[currency]=chf"))["data"],
+        (await ask("settings/currency/static-rates/"))["data"],
+    )
+
+    assert franc["static_rates"] == listed
+    (item,) = listed
+    assert {name: item[name] for name in ("name", "exchange_rate", "start_date", "end_date")} == {
+        "name": "CHF-USD",
+        "exchange_rate": 1.1,
+        "start_date": "2024-06-01",
+        "end_date": "2024-07-31",
+    }
+
+
+async def test_who_may_see_currencies_and_rates(ask: Asker):
+    for address, kind in (("settings/currency/", "settings"), ("settings/currency/static-rates/", "cost_model")):
+        assert (await ask.as_(restricted({kind: ["*"]}))(address))["meta"]
+        for other in {"settings", "cost_model", "openshift.cluster"} - {kind}:
+            assert (await ask.as_(restricted({other: ["*"]})).refused(address))[0] == 403
 
 
 # ------------------------------------------------------------------------------------------------------ small lists

@@ -1,4 +1,4 @@
-"""The lists of the settings pages: tag keys, tag mappings, cost groups (write-api §8).
+"""The lists of the settings pages: tag keys, tag mappings, cost groups, currencies (write-api §8).
 
 Each list is declared: its items, what it can be filtered and ordered by. The tables are small, so filters, order and
 page are applied in one statement without further thought.
@@ -13,8 +13,9 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, Text, cast, false, func, literal, not_, or_, select, union
 
-from kura.api_reads.endpoints import Question
+from kura.api_reads.endpoints import PAGING, Question
 from kura.core.errors import ValidationErrors
+from kura.store.currencies import currency_items
 from kura.store.tables.tenant import (
     CLUSTERS,
     COST_CATEGORY,
@@ -35,6 +36,7 @@ MAPPING_ORDERS = ("parent", "child")
 CANDIDATE_FIELDS = ("key", "source_type")
 GROUP_FILTERS = ("project", "group", "default", "cluster")
 GROUP_ORDERS = ("project", "group", "default")
+CURRENCY_FILTERS = ("enabled", "currency")
 UNALLOCATED = ("Platform unallocated", "Worker unallocated")
 """Projects of every tenant that no cluster reports; the second belongs to no group."""
 
@@ -249,3 +251,22 @@ def cost_groups(connection: Connection, question: Question) -> list[dict[str, An
         {"project": row.project, "group": row.group, "default": row.default, "clusters": sorted(row.clusters or [])}
         for row in connection.execute(_ordered(statement, columns, asked, (named.c.project,)))
     ]
+
+
+# ---------------------------------------------------------------------------------------------------------- currencies
+
+
+def currencies(connection: Connection, question: Question) -> list[dict[str, Any]]:
+    """Every currency there is, the enabled ones first, with the rates that were set by hand."""
+    allowed = {"filter", *(parameter.name for parameter in PAGING)}
+    if unknown := sorted(set(question.query.given) - allowed):
+        raise ValidationErrors([(name, UNSUPPORTED) for name in unknown])
+    asked = read_settings(question, filters=CURRENCY_FILTERS, orders=())
+    items = currency_items(connection)
+    if "enabled" in asked.filters:
+        wanted = _truth("enabled", asked.filters["enabled"])
+        items = [item for item in items if item["enabled"] is wanted]
+    if "currency" in asked.filters:
+        texts = [text.upper() for text in asked.filters["currency"]]
+        items = [item for item in items if any(text in item["code"] for text in texts)]
+    return items

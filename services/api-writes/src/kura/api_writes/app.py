@@ -15,6 +15,7 @@ from kura.api_writes.cost_edits import CostEdits
 from kura.api_writes.preview import CostPreviewer
 from kura.api_writes.receiving import Limits
 from kura.api_writes.routes.cost_models import CostModelWrites
+from kura.api_writes.routes.currencies import CurrencyWrites
 from kura.api_writes.routes.ingress import INGRESS_PREFIXES, Ingress
 from kura.api_writes.routes.read_only import read_only_routes
 from kura.api_writes.routes.settings import SettingsWrites
@@ -100,6 +101,7 @@ def build_app(
             *ingress.routes(),
             *source_writes.routes(),
             *settings_writes.routes(),
+            *CurrencyWrites(database=database, schema_suffix=sources.schema_suffix).routes(),
             *CostModelWrites(cost_edits).routes(),
             *read_only_routes(),
             *more_routes,

@@ -58,8 +58,8 @@ def read_text(
     return value
 
 
-def decimal_of(value: Any) -> Decimal | str:
-    """A decimal(19,10) from a number or a text, or what is wrong with it."""
+def decimal_of(value: Any, *, digits: int = MOST_DIGITS, decimals: int = MOST_DECIMALS) -> Decimal | str:
+    """A decimal of so many digits and decimals from a number or a text, or what is wrong with it."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         return "A number is required."
     if isinstance(value, str) and (len(value) > 50 or "_" in value):
@@ -72,12 +72,12 @@ def decimal_of(value: Any) -> Decimal | str:
         return "A number is required."
     if not number:
         return Decimal(0)
-    if number.adjusted() >= MOST_DIGITS - MOST_DECIMALS:
-        return f"At most {MOST_DIGITS - MOST_DECIMALS} digits before the decimal point are allowed."
+    if number.adjusted() >= digits - decimals:
+        return f"At most {digits - decimals} digits before the decimal point are allowed."
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)
-    if -exponent > MOST_DECIMALS and _decimals(number) > MOST_DECIMALS:
-        return f"At most {MOST_DECIMALS} decimals are allowed."
+    if -exponent > decimals and _decimals(number) > decimals:
+        return f"At most {decimals} decimals are allowed."
     return number
 
 

@@ -20,6 +20,7 @@ from kura.core.errors import ValidationErrors
 from kura.core.telemetry import get_logger
 from kura.queue import enqueue
 from kura.rpc.tasks.v1 import tasks_pb2
+from kura.store.exchange_rates import lock_settings
 from kura.store.sources import OPENSHIFT
 from kura.store.tables.shared import CUSTOMER, INGESTED_FILE_DAY, PROVIDER
 from kura.store.tables.tenant import (
@@ -318,6 +319,7 @@ def set_account(connection: Connection, name: str, body: Any) -> None:
     field = name.replace("-", "_")
     value = body.get(field) if isinstance(body, dict) else None
     if field == "currency":
+        lock_settings(connection)
         value = value.upper() if isinstance(value, str) else value
         enabled = set(connection.scalars(select(ENABLED_CURRENCY.c.currency_code)))
         if value not in CURRENCIES or value not in enabled:

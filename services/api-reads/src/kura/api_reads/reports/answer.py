@@ -94,8 +94,7 @@ def _inventory(row: Row, units: str, count_units: str | None) -> Json:
 
 def _pods(read: Rows, *, with_score: bool) -> Callable[[Row, str], Json]:
     report = read.plan.report
-    units, capacity = report.units["usage"], report.capacity
-    count_units = capacity.count_units if capacity is not None and "node" not in read.plan.groups else None
+    units, count_units = report.units["usage"], _count_units(read)
 
     def pack(row: Row, currency: str) -> Json:
         packed = _costs(row, currency, COST_OF_PODS) | _inventory(row, units, count_units)
@@ -106,6 +105,12 @@ def _pods(read: Rows, *, with_score: bool) -> Callable[[Row, str], Json]:
     return pack
 
 
+def _count_units(read: Rows) -> str | None:
+    """What capacity counts; rows by node do not say it."""
+    capacity = read.plan.report.capacity
+    return capacity.count_units if capacity is not None and "node" not in read.plan.groups else None
+
+
 def score(row: Row, currency: str) -> Json:
     return {
         "usage_efficiency_percent": int(row["usage_efficiency_percent"]),
@@ -114,8 +119,7 @@ def score(row: Row, currency: str) -> Json:
 
 
 def _volumes(read: Rows) -> Callable[[Row, str], Json]:
-    report = read.plan.report
-    count_units = report.capacity.count_units if report.capacity is not None else None
+    report, count_units = read.plan.report, _count_units(read)
 
     def pack(row: Row, currency: str) -> Json:
         return (
@@ -362,10 +366,10 @@ def total_of(read: Rows, parameters: Parameters) -> Json:
     if not report.totals:
         return {}
     total = packer_of(read, parameters)(read.total, parameters.currency)
+    if report.capacity is not None:
+        total["capacity"]["count_units"] = report.capacity.count_units
     if report.with_score:
         total.pop("score", None)
-        if report.capacity is not None:
-            total["capacity"]["count_units"] = report.capacity.count_units
         total["total_score"] = total_score(read.total, parameters.currency)
     return total
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from grpc import StatusCode
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -22,7 +22,8 @@ from kura.core.currencies import CURRENCIES
 from kura.core.errors import NotFound, ParameterErrors
 from kura.core.http import API_PREFIX
 from kura.core.identity import WRITABLE_TYPES, Identity
-from kura.store.tables.shared import EXCHANGE_RATE_DICTIONARY
+from kura.store.currencies import described
+from kura.store.exchange_rates import read_dictionary
 
 DEFAULT_LIMIT = 10
 STANDARD_MOST = 1000
@@ -160,16 +161,12 @@ def _text(question: Question, name: str) -> str | None:
 
 def currencies(connection: Connection, question: Question) -> Any:
     facts = read_facts(connection)
-    enabled = [CURRENCIES[code] for code in sorted(facts.currencies) if code in CURRENCIES]
-    items = [
-        {"code": found.code, "name": found.name, "symbol": found.symbol, "description": found.description}
-        for found in enabled
-    ]
+    items = [described(CURRENCIES[code]) for code in sorted(facts.currencies) if code in CURRENCIES]
     return listed(items, question)
 
 
 def exchange_rates(connection: Connection, question: Question) -> Any:
-    rates = connection.scalar(select(EXCHANGE_RATE_DICTIONARY.c.currency_exchange_dictionary).limit(1))
+    rates = read_dictionary(connection)
     if not rates:
         raise NoExchangeRates({"detail": "No exchange rates are loaded."})
     return rates

@@ -8,8 +8,10 @@ from sqlalchemy import Connection
 
 from kura.api_reads.endpoints import PAGING, Described, Endpoint, Freshness, Question, View
 from kura.api_reads.routes.account import listed, settings_reader
+from kura.api_reads.routes.cost_models import permit_cost_models
 from kura.api_reads.settings_lists import (
     CANDIDATE_FIELDS,
+    CURRENCY_FILTERS,
     GROUP_FILTERS,
     GROUP_ORDERS,
     KEY_FILTERS,
@@ -17,11 +19,13 @@ from kura.api_reads.settings_lists import (
     MAPPING_FILTERS,
     MAPPING_ORDERS,
     cost_groups,
+    currencies,
     enabled_count,
     mapping_candidates,
     tag_keys,
     tag_mappings,
 )
+from kura.store.currencies import static_rate_items
 
 
 def settings_endpoints() -> list[Endpoint]:
@@ -48,6 +52,14 @@ def settings_endpoints() -> list[Endpoint]:
                 *_bracketed(GROUP_FILTERS, GROUP_ORDERS),
                 Described(name="exclude", text="Items to leave out.", keys=GROUP_FILTERS),
             ),
+        ),
+        _list(
+            "settings/currency/", "All currencies: which are enabled, and the rates set by hand.", _currencies,
+            (Described(name="filter", text="Only items that match.", keys=CURRENCY_FILTERS),),
+        ),
+        Endpoint(
+            path="settings/currency/static-rates/", summary="Exchange rates set by hand.", view=_static_rates,
+            permit=permit_cost_models, freshness=Freshness.NEVER, parameters=PAGING, primary=True,
         ),
     ]  # fmt: skip
 
@@ -94,3 +106,11 @@ def _parents(connection: Connection, question: Question) -> Any:
 
 def _groups(connection: Connection, question: Question) -> Any:
     return listed(cost_groups(connection, question), question)
+
+
+def _currencies(connection: Connection, question: Question) -> Any:
+    return listed(currencies(connection, question), question)
+
+
+def _static_rates(connection: Connection, question: Question) -> Any:
+    return listed(static_rate_items(connection), question)
