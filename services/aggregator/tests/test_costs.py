@@ -182,6 +182,7 @@ def test_a_summary_takes_the_costs_away_and_the_next_run_brings_them_back(priced
 
     priced.run()
     assert total(priced, "reporting_ocpusagelineitem_daily_summary") == 0
+    assert priced.sql("select * from rates_to_usage") == []
     apply(priced)
 
     assert total(priced, "reporting_ocpusagelineitem_daily_summary") == whole
@@ -316,6 +317,25 @@ def test_gpus_of_a_past_month_are_distributed_with_any_run(with_gpus: Cluster):
     first = digest(with_gpus)
     apply(with_gpus, DAY + timedelta(days=1))
     assert digest(with_gpus) == first
+
+
+def test_gpus_are_explained_once_however_often_their_month_is_summarised(with_gpus: Cluster):
+    apply(with_gpus)
+    first = explained_gpus(with_gpus)
+
+    with_gpus.run()
+    apply(with_gpus)
+
+    assert first == near({"a": 5, "b": 5, "GPU unallocated": -10})
+    assert explained_gpus(with_gpus) == first
+
+
+def explained_gpus(cluster: Cluster) -> dict[str, Decimal]:
+    rows = cluster.sql(
+        "select namespace, sum(distributed_cost) as cost from rates_to_usage"
+        " where cost_model_rate_type = 'gpu_distributed' group by namespace"
+    )
+    return {row["namespace"]: row["cost"] for row in rows}
 
 
 def test_gpus_of_the_current_month_wait(with_gpus: Cluster):

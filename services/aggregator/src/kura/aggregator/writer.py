@@ -53,10 +53,15 @@ class Results:
 def deleting_summary(tx: Transaction, *, cluster: Cluster, days: DayRange) -> Iterator[None]:
     """Delete what this pipeline owns of the range (ocp-pipeline §9.1, P13), while the block computes what replaces it.
 
-    Costs of a cloud stay. The transaction is not for the block.
+    Costs of a cloud stay; costs of rates go with what explains them. The transaction is not for the block.
     """
-    scope = (cluster.report_period_id, days.start, days.end)
-    with beside(lambda: tx.run(postgresql_statement("delete_summary_range"), *scope)):
+
+    def delete() -> None:
+        scope = (cluster.report_period_id, days.start, days.end)
+        tx.run(postgresql_statement("delete_summary_range"), *scope)
+        tx.run(postgresql_statement("delete_explained_range"), *scope)
+
+    with beside(delete):
         yield
 
 
