@@ -572,7 +572,7 @@ class Reporter:
         for name in ("request", "capacity"):
             packed[name] |= {"unused": values[f"{name}_unused"], "unused_percent": values[f"{name}_unused_percent"]}
         packed["capacity"]["count"] = values["capacity_count"]
-        if not (self.report.scored and "node" in self.groups):
+        if "node" not in self.groups:
             packed["capacity"]["count_units"] = self.report.count_units
         if self.report.scored:
             packed["limit"] = {"value": values["limit"], "units": units}
@@ -712,8 +712,9 @@ class Reporter:
             kinds = {row["cost_model_rate_type"] for row in rows}
             meta["distributed_overhead"] = bool(kinds & {"platform_distributed", "worker_distributed"})
         meta["total"] = {} if self.report.path.endswith("mig_profiles") else self.pack(totals)
-        if self.report.scored:
+        if self.report.capacity is not None:
             meta["total"]["capacity"]["count_units"] = self.report.count_units
+        if self.report.scored:
             meta["total"]["total_score"] = self.pack_score(totals)
         path = f"/api/cost-management/v1/reports/{self.path}/"
         links = self.links(path, names, applied or meta["count"], max(offset, 0), meta["count"])
