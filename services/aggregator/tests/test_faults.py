@@ -4,15 +4,19 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from cluster_house import DAY, Cluster
+from cluster_house import DAY, Cluster, add_cluster
 from sqlalchemy import text
 
+from kura.aggregator.engine import Engines
 from kura.aggregator.inputs import Source
 from kura.aggregator.pipelines.openshift import SummaryRun, summarise_openshift
 from kura.aggregator.summary_parquet import summary_key
 from kura.core.days import DayRange
-from kura.core.errors import DatabaseUnavailable
+from kura.core.errors import DatabaseUnavailable, KuraError, ObjectMissing, ObjectStoreUnavailable, TransientError
+from kura.store.database import Database
+from kura.store.object_s3 import S3Store
 from kura.testing.digest import Digest, digest_on
+from kura.testing.proxies import BreakOff, Fault, HttpProxy, Shorten
 
 NEXT_DAY = DAY + timedelta(days=1)
 
@@ -103,3 +107,67 @@ def test_f22_a_commit_whose_answer_is_lost_is_repeated_without_harm(cluster: Clu
     cluster.run(DAY, NEXT_DAY)
 
     assert state_of(cluster).differences(clean) == []
+
+
+@pytest.fixture
+def remote(
+    database: Database, tenant_schema: str, proxied_s3_store: S3Store, engines: Engines, s3_proxy: HttpProxy
+) -> Cluster:
+    """A cluster whose line items lie behind a proxy, in two objects."""
+    cluster = add_cluster(
+        database, proxied_s3_store, engines, schema=tenant_schema, cluster_id="cluster-1", name="Cluster 1"
+    )
+    cluster.take_in_day()
+    cluster.take_in_day(NEXT_DAY)
+    return cluster
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize(
+    ("fault", "meant"),
+    [
+        (BreakOff(after_bytes=None), ObjectStoreUnavailable),
+        (Shorten(to_bytes=8), TransientError),
+    ],
+    ids=["no answer", "short"],
+)
+def test_f31_f32_objects_that_cannot_be_read_now_are_a_retry(
+    remote: Cluster, s3_proxy: HttpProxy, fault: Fault, meant: type[KuraError]
+):
+    before = state_of(remote)
+
+    with s3_proxy.broken(fault, method="GET", path="/data/"), pytest.raises(meant) as caught:
+        remote.run(DAY, NEXT_DAY)
+    assert caught.value.retry
+    assert state_of(remote).differences(before) == []
+
+    remote.run(DAY, NEXT_DAY)
+    assert len(remote.summary()) > 0
+
+
+def test_f33_an_object_that_is_gone_is_named_and_waited_for(cluster: Cluster):
+    check_missing_object(cluster)
+
+
+@pytest.mark.s3
+def test_f33_also_in_a_bucket(remote: Cluster):
+    check_missing_object(remote)
+
+
+def check_missing_object(cluster: Cluster) -> None:
+    objects = cluster.resources.objects
+    cluster.take_in_day()
+    key = next(key for key in objects.keys("data/parquet/daily/") if f"pod_usage.{DAY}" in key)
+    content = objects.read(key)
+    cluster.run(DAY)
+    before = state_of(cluster)
+
+    objects.delete([key])
+    with pytest.raises(ObjectMissing, match=f"{key} is not in the object store") as caught:
+        cluster.run(DAY)
+    assert caught.value.retry
+    assert state_of(cluster).differences(before) == []
+
+    objects.write(key, content)
+    cluster.run(DAY)
+    assert state_of(cluster).differences(before) == []

@@ -7,6 +7,7 @@ load no extension and change none of its limits. Values are bound as parameters;
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,7 +21,15 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from kura.core.errors import Cancelled, InvalidData, KuraError, TransientError, Unavailable
+from kura.core.errors import (
+    Cancelled,
+    InvalidData,
+    KuraError,
+    ObjectMissing,
+    ObjectStoreUnavailable,
+    TransientError,
+    Unavailable,
+)
 
 MEBIBYTE = 2**20
 SMALLEST_MEMORY = 128 * MEBIBYTE
@@ -28,6 +37,10 @@ BATCH_ROWS = 65_536
 KEPT_ENGINES = 4
 KEPT_BYTES = 32 * MEBIBYTE
 """An engine that holds more at the end of a run is not kept."""
+
+OF_A_STREAM = re.compile(r"Invalid Input Error: reading the stream registered as '\w+' failed: ")
+"""How DuckDB begins to tell of an error that Arrow met while it read objects."""
+OBJECT_KEY = re.compile(r"data/parquet/[^'\"]+\.parquet")
 
 MACROS = (
     # A JSON object as a list of (key, value).
@@ -305,6 +318,10 @@ def translated(error: Exception) -> KuraError:
             return Cancelled()
         case duckdb.OutOfMemoryException():
             return OutOfSpace(str(error))
+        case FileNotFoundError():
+            return _unreadable(f"No such file: '{error}'")
+        case duckdb.InvalidInputException() if OF_A_STREAM.match(str(error)):
+            return _unreadable(OF_A_STREAM.sub("", str(error)))
         case (
             duckdb.ConversionException()
             | duckdb.OutOfRangeException()
@@ -317,6 +334,20 @@ def translated(error: Exception) -> KuraError:
             return Unavailable(str(error))
         case _:
             return KuraError(str(error))
+
+
+def _unreadable(what: str) -> KuraError:
+    """What Arrow says of objects that it could not read: gone, not to be had now, or not what their schema says."""
+    named = OBJECT_KEY.search(what)
+    key = named[0] if named else "an object"
+    if "No such file" in what:
+        return ObjectMissing(f"{key} is not in the object store: restore it, or send the payloads of those days again.")
+    if "AWS Error" in what:
+        return ObjectStoreUnavailable(f"The object store failed at {key}: {what}")
+    if "Could not open Parquet" in what or what.startswith("IOError"):
+        # Cut short on its way, or damaged where it lies: only trying again tells.
+        return TransientError(f"{key} cannot be read: {what}")
+    return InvalidData(what)
 
 
 def container_memory_bytes(root: Path = Path("/sys/fs/cgroup")) -> int:

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
+import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
-from kura.aggregator.engine import Engine, Relation
+from kura.aggregator.engine import Engine, Relation, translated
 from kura.aggregator.line_items import Kind
 from kura.aggregator.store import FileDay
 from kura.core.days import DayRange, Month
@@ -94,19 +96,34 @@ def _day(text: str) -> date | None:
         return None
 
 
-def open_dataset(engine: Engine, objects: ObjectStore, kind: Kind, keys: list[str]) -> Relation:
-    """The rows of these objects as one relation: columns by name, absent ones null, all of the kind's types."""
+def open_dataset(engine: Engine, objects: ObjectStore, schema: pa.Schema, keys: list[str]) -> Relation:
+    """The rows of these objects as one relation: columns by name, absent ones null, all of the types of `schema`."""
     if not keys:
-        return engine.table(kind.schema.empty_table())
+        return engine.table(schema.empty_table())
     filesystem, base = objects.arrow_filesystem()
     paths = [f"{base}/{key}" for key in keys]
-    return engine.dataset(ds.dataset(paths, schema=kind.schema, format=_format(), filesystem=filesystem))
+    try:
+        rows = ds.dataset(paths, schema=schema, format=_format(), filesystem=filesystem)
+    except OSError as error:
+        raise translated(error) from error
+    return engine.dataset(rows)
 
 
 def _format() -> ds.ParquetFileFormat:
     """Checksums are verified where there are any: Arrow takes an answer that is too short for whole."""
     options = ds.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
     return ds.ParquetFileFormat(default_fragment_scan_options=options)
+
+
+def rows_in(objects: ObjectStore, key: str) -> int:
+    """How many rows an object has, by its last bytes; 0 if there is none."""
+    if not objects.exists(key):
+        return 0
+    filesystem, base = objects.arrow_filesystem()
+    try:
+        return int(pq.read_metadata(f"{base}/{key}", filesystem=filesystem).num_rows)
+    except (OSError, pa.ArrowException) as error:
+        raise translated(error) from error
 
 
 def check_one_month(days: DayRange) -> None:

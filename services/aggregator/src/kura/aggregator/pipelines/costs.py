@@ -11,13 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from kura.aggregator import cost_writer, line_items, month_summary, vm_table, writer
 from kura.aggregator.cost_facts import CostFacts, CostModel, read_cost_facts
 from kura.aggregator.engine import Engine, Relation, statement
-from kura.aggregator.inputs import Source, check_one_month, open_dataset, select_objects
+from kura.aggregator.inputs import Source, check_one_month, open_dataset, rows_in, select_objects
 from kura.aggregator.line_items import Kind
 from kura.aggregator.metrics import Family, metrics_table
 from kura.aggregator.pipelines.openshift import (
@@ -304,7 +302,7 @@ class Inputs:
         if not wanted:
             return {}
         keys = self._keys(wanted)
-        return {kind: open_dataset(engine, self.resources.objects, kind, keys[kind]) for kind in wanted}
+        return {kind: open_dataset(engine, self.resources.objects, kind.schema, keys[kind]) for kind in wanted}
 
     def _keys(self, kinds: list[Kind]) -> dict[Kind, list[str]]:
         return select_objects(
@@ -328,12 +326,7 @@ class Inputs:
         )
 
     def _rows_of(self, day: date) -> int:
-        objects = self.resources.objects
-        key = summary_key(self.run.source, day)
-        if not objects.exists(key):
-            return 0
-        filesystem, folder = objects.arrow_filesystem()
-        return int(pq.read_metadata(f"{folder}/{key}", filesystem=filesystem).num_rows)
+        return rows_in(self.resources.objects, summary_key(self.run.source, day))
 
 
 def seen_machines(
@@ -349,11 +342,7 @@ def seen_machines(
 def open_summary(engine: Engine, objects: ObjectStore, source: Source, days: Iterable[date]) -> Relation:
     """The daily summary of some days as one relation; a day without an object has no rows."""
     keys = [key for day in days if objects.exists(key := summary_key(source, day))]
-    if not keys:
-        return engine.table(shapes.SUMMARY.empty_table())
-    filesystem, folder = objects.arrow_filesystem()
-    paths = [f"{folder}/{key}" for key in keys]
-    return engine.dataset(ds.dataset(paths, schema=shapes.SUMMARY, format="parquet", filesystem=filesystem))
+    return open_dataset(engine, objects, shapes.SUMMARY, keys)
 
 
 def read_gpus(gpu_usage_daily: Relation | None, engine: Engine, *, days: DayRange) -> Relation:

@@ -215,7 +215,7 @@ def open_line_items(engine: Engine, objects: ObjectStore, run: SummaryRun, facts
         days=run.days,
         visible=facts.visible,
     )
-    opened = {kind: open_dataset(engine, objects, kind, keys[kind]) for kind in line_items.SUMMARY_INPUTS}
+    opened = {kind: open_dataset(engine, objects, kind.schema, keys[kind]) for kind in line_items.SUMMARY_INPUTS}
     return reading.LineItems(
         pod_usage_hourly=opened[line_items.POD_USAGE_HOURLY],
         pod_usage_daily=opened[line_items.POD_USAGE_DAILY],
@@ -330,7 +330,7 @@ def monthly_report(engine: Engine, run: SummaryRun, resources: Resources) -> vm_
         days=run.month,
         visible=read_visible(resources.database, provider_uuid=run.provider_uuid, days=run.month),
     )
-    opened = {kind: open_dataset(engine, resources.objects, kind, keys[kind]) for kind in kinds}
+    opened = {kind: open_dataset(engine, resources.objects, kind.schema, keys[kind]) for kind in kinds}
     requests = machines.vm_requests(opened[line_items.VM_USAGE_HOURLY], run.month).to_arrow()
     if requests.num_rows:
         return vm_table.MonthlyReport(requests=requests, claims=requests.slice(0, 0))
