@@ -679,7 +679,8 @@ RATES_TO_USAGE: Final = _partitioned(
     "rates_to_usage",
     "uuid",
     # Lines explain cost rows and live as long as those: no checked keys, and one index, by which they are read,
-    # replaced and removed.
+    # replaced and removed. A line is of the days from usage_start to usage_end that `days` lists, its other lists hold
+    # what each of them has and its amounts are sums. A line of one day has no lists.
     Column("rate_id", UUID(as_uuid=True)),
     Column("cost_model_id", UUID(as_uuid=True)),
     Column("price_list_id", UUID(as_uuid=True)),
@@ -702,6 +703,8 @@ RATES_TO_USAGE: Final = _partitioned(
     *_measures("unit_rate", "quantity", "calculated_cost", "pool_cost", "share", "distributed_cost"),
     Column("cost_category_id", Integer),
     *_measures(*NODE_MEASURES, "cluster_capacity_cpu_core_hours", "cluster_capacity_memory_gigabyte_hours"),
+    Column("days", ARRAY(Date)),
+    *(Column(name, ARRAY(Numeric(33, 15))) for name in ("quantities", "costs", "pool_costs")),
 )
 Index(None, RATES_TO_USAGE.c.source_uuid, RATES_TO_USAGE.c.usage_start)
 
