@@ -40,6 +40,20 @@ def test_every_form_of_error_is_told_in_words(body, words):
     assert words in str(told.value)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"errors": [{"detail": "'EUR' is not an enabled currency; enabled: USD.", "source": "currency"}]},
+        {"currency": ['"EUR" is not an enabled currency.']},
+    ],
+)
+def test_a_currency_that_is_not_enabled_says_how_to_enable_it(body):
+    with pytest.raises(CommandError) as told:
+        kura(lambda request: httpx.Response(400, json=body)).post("/cost-models/", {})
+
+    assert "`kura currency enable EUR`" in (told.value.hint or "")
+
+
 def test_nobody_there_says_how_to_start():
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)

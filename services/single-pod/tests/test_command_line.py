@@ -32,6 +32,7 @@ COMMANDS = (
     "generate",
     "source",
     "cost-model",
+    "currency",
     "explain",
 )
 
@@ -70,6 +71,7 @@ def test_without_a_running_kura_one_is_told_how_to_start_it():
         (["report", "openshift"], "Which report?"),
         (["report", "openshift", "costs", "--start", "yesterday", "--end", "2026-01-01"], "YYYY-MM-DD"),
         (["generate", "--profile", "huge"], "tiny, demo, small"),
+        (["currency", "rate", "set", "EUR", "USD", "1.1", "--from", "2026", "--until", "2026-12"], "YYYY-MM"),
     ],
 )
 def test_a_mistake_is_named_with_status_2(arguments: list[str], words: str):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 
-from kura.single_pod.pricing import rate_rows, read_model
+from kura.single_pod.client import Kura
+from kura.single_pod.pricing import rate_rows, read_model, unpriced_labels
 from kura.single_pod.problems import CommandError
 
 SAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "cost-model.yaml"
@@ -80,3 +82,26 @@ def test_every_price_is_a_row():
 
     assert [row["label"] for row in rows][-3:] == ["tier = front", "tier = data", "tier = any other"]
     assert rows[0]["price"] == "0.03 USD"
+
+
+def test_a_rate_of_a_label_that_is_not_kept_is_warned_of():
+    def answer(request: httpx.Request) -> httpx.Response:
+        items = [{"key": "tier", "enabled": False}, {"key": "app", "enabled": True}]
+        return httpx.Response(200, json={"meta": {"count": 2}, "data": items})
+
+    rates = [{"tag_rates": {"tag_key": name}} for name in ("tier", "app", "team", "tier")]
+    kura = Kura("http://kura", transport=httpx.MockTransport(answer))
+
+    tier, team = sorted(unpriced_labels(kura, {"rates": [{"tiered_rates": []}, *rates]}), reverse=True)
+
+    assert "`kura tags --enable tier` keeps them" in tier
+    assert "No upload has brought it yet" in team
+    assert unpriced_labels(kura, {"rates": [{"tiered_rates": []}]}) == []
+
+
+def test_whoever_may_not_see_settings_is_told_that_labels_were_not_looked_up():
+    kura = Kura("http://kura", transport=httpx.MockTransport(lambda request: httpx.Response(403)))
+
+    (warning,) = unpriced_labels(kura, {"rates": [{"tag_rates": {"tag_key": "tier"}}]})
+
+    assert "could not be looked up" in warning

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
+import httpx
 import pytest
 
+from kura.single_pod.client import Kura
 from kura.single_pod.problems import CommandError
-from kura.single_pod.reports import FlatReport, Measure, ReportRequest, flatten, ordered, report_path, without_costs
+from kura.single_pod.reports import (
+    FlatReport,
+    Measure,
+    ReportRequest,
+    flatten,
+    ordered,
+    report_path,
+    telling_what_is_allowed,
+    without_costs,
+)
 
 
 def test_groups_filters_and_order_become_bracket_parameters():
@@ -190,3 +202,46 @@ def test_groups_come_largest_first_or_as_asked_and_the_rest_last():
     assert labels("cost:asc") == ["a", "b", "Others"]
     assert labels("project:desc") == ["b", "a", "Others"]
     assert without_costs(flat).rows == [(("Others",), (9.0,)), (("b",), (1.0,)), (("a",), (2.0,))]
+
+
+DESCRIBED = {
+    "paths": {
+        "/reports/openshift/costs/": {
+            "get": {
+                "parameters": [
+                    {"name": "group_by", "schema": {"properties": {"node": {}, "project": {}, "tag:<key>": {}}}},
+                    {"name": "delta", "schema": {"enum": ["cost", "usage"]}},
+                    {"name": "limit", "schema": {"type": "integer"}},
+                ]
+            }
+        }
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("refused", "hint"),
+    [
+        ({"group_by": {"pod": ["Unsupported"]}}, "--group-by takes node, project, tag:<key>."),
+        ({"group_by": {"tag:app": ["Unsupported"]}}, "`kura tags` lists the tag keys that are kept"),
+        ({"delta": ['"x" is not a valid choice.']}, "--delta takes cost, usage."),
+        ({"group_by": {"exact:node": ["Not this one"]}}, None),
+        ({"limit": ["A valid integer is required."]}, None),
+        ({"bogus": ["Unsupported"]}, None),
+        ({"errors": [{"source": "group_by", "detail": "no"}]}, None),
+    ],
+)
+def test_a_refused_parameter_says_what_is_allowed(refused: dict[str, Any], hint: str | None):
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_report = "/reports/" in request.url.path
+        return httpx.Response(400, json=refused) if is_report else httpx.Response(200, json=DESCRIBED)
+
+    kura = Kura("http://kura", transport=httpx.MockTransport(answer))
+    path = "/reports/openshift/costs/"
+
+    with pytest.raises(CommandError) as told, telling_what_is_allowed(kura, path):
+        kura.get(path)
+
+    assert "was answered with 400" in str(told.value)
+    assert (told.value.hint is None) == (hint is None)
+    assert (hint or "") in (told.value.hint or "")

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select
 
 from kura.api_writes.fields import Problems
-from kura.core.currencies import SYSTEM_DEFAULT
+from kura.core.currencies import CURRENCIES, SYSTEM_DEFAULT
 from kura.core.days import Month
 from kura.core.errors import NotFound, ValidationErrors
 from kura.core.identity import Identity
@@ -40,14 +40,13 @@ class Tenant:
     currencies: frozenset[str]
 
     def read_currency(self, given: Any, problems: Problems) -> str:
-        """An enabled currency; the account's where none is given, or none that is valid."""
+        """An enabled currency; the account's where none is given, or none there is."""
         if given is None:
             return self.account_currency
         if not isinstance(given, str) or given not in self.currencies:
             enabled = ", ".join(sorted(self.currencies))
             problems.add("currency", f"{str(given)[:10]!r} is not an enabled currency; enabled: {enabled}.")
-            return self.account_currency
-        return given
+        return given if isinstance(given, str) and given in CURRENCIES else self.account_currency
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ API = "/api/cost-management/v1"
 UPLOAD = "/api/ingress/v1/upload"
 PAYLOAD_TYPE = "application/vnd.redhat.hccm.tar+tgz"
 FINAL_STATES = ("done", "failed")
+NOT_ENABLED = re.compile(r"""['"]([A-Z]{3})['"] is not an enabled currency""")
 
 Query = Sequence[tuple[str, str]]
 
@@ -45,6 +47,14 @@ class Caller:
             )
             return {"x-rh-identity": encode_header(identity)}
         return {}
+
+
+class Refused(CommandError):
+    """The API said no; `parameters` is what it said about single ones, in its own form."""
+
+    def __init__(self, message: str, *, hint: str | None, parameters: Mapping[str, Any]) -> None:
+        super().__init__(message, hint=hint)
+        self.parameters = parameters
 
 
 class Told(io.RawIOBase):
@@ -179,7 +189,7 @@ class Kura:
             raise CommandError(f"The connection to {self.url} failed: {error}.") from error
         if answer.is_success:
             return answer
-        raise CommandError(refusal(answer), hint=advice(answer))
+        raise Refused(refusal(answer), hint=advice(answer), parameters=_refused_parameters(answer))
 
 
 def refusal(answer: httpx.Response) -> str:
@@ -194,7 +204,18 @@ def advice(answer: httpx.Response) -> str | None:
         return "Say who you are: --org-id for a gateway that trusts this machine, or --token with a bearer token."
     if answer.status_code in (502, 503, 424):
         return "A part of Kura is away; `kura status` shows which. Try again in a moment."
+    if answer.status_code == 400 and (found := NOT_ENABLED.search("\n".join(_error_lines(answer)))):
+        return f"`kura currency enable {found[1]}` enables it; `kura currency list` shows those that are."
     return None
+
+
+def _refused_parameters(answer: httpx.Response) -> Mapping[str, Any]:
+    """The map of parameters in the body of a report's 400; empty for any other answer."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if answer.status_code == 400 and isinstance(body, dict) and "errors" not in body else {}
 
 
 def _error_lines(answer: httpx.Response) -> list[str]:

@@ -62,6 +62,15 @@ source_cli = typer.Typer(no_args_is_help=True, help="Clusters (and clouds) whose
 cli.add_typer(source_cli, name="source", rich_help_panel=USE)
 cost_model_cli = typer.Typer(no_args_is_help=True, help="Prices, markup and what is handed on to projects.")
 cli.add_typer(cost_model_cli, name="cost-model", rich_help_panel=USE)
+currency_cli = typer.Typer(no_args_is_help=True, help="Currencies that prices may be in and costs be shown in.")
+cli.add_typer(currency_cli, name="currency", rich_help_panel=USE)
+rate_cli = typer.Typer(
+    no_args_is_help=True,
+    help="Exchange rates of your own for whole months.\n\n"
+    "Costs of a month are shown with its rate where you have set one, else with the rate that was fetched last "
+    "(CURRENCY_URL), else one to one. A rate leads one way: set EUR to USD and USD to EUR apart.",
+)
+currency_cli.add_typer(rate_cli, name="rate")
 
 UrlOption = Annotated[
     str | None,
@@ -433,7 +442,7 @@ def report(
     * `kura report openshift memory --group-by tag:app --filter cluster=production --limit 5`
     * `kura report openshift compute --group-by node --start 2026-01-01 --end 2026-01-31 --csv`
     """
-    from kura.single_pod.reports import ReportRequest, flatten, ordered, report_path
+    from kura.single_pod.reports import ReportRequest, flatten, ordered, report_path, telling_what_is_allowed
     from kura.single_pod.tables import out, print_json, report_table, say
 
     if as_json and as_csv:
@@ -453,7 +462,7 @@ def report(
         delta=delta,
         currency=currency,
     )
-    with _connect(url, data_dir) as kura:
+    with _connect(url, data_dir) as kura, telling_what_is_allowed(kura, request.path):
         if as_csv:
             every_row = [] if limit is not None and not group_by else [("limit", "0")]
             sys.stdout.write(kura.get_csv(request.path, [*request.query(), *every_row]))
@@ -488,12 +497,14 @@ def cost_model_apply(
 
     Costs of the current month follow within seconds; months before stay as they are.
     """
-    from kura.single_pod.pricing import RATE_COLUMNS, apply_model, rate_rows, read_model
-    from kura.single_pod.tables import list_table, out, print_json
+    from kura.single_pod.pricing import RATE_COLUMNS, apply_model, rate_rows, read_model, unpriced_labels
+    from kura.single_pod.tables import list_table, out, print_json, say
 
     given = read_model(file)
     with _connect(url, data_dir) as kura:
         applied = apply_model(kura, given, sources=source)
+        for warning in unpriced_labels(kura, applied.model):
+            say(warning)
     if as_json:
         print_json(applied.model)
         return
@@ -575,6 +586,135 @@ def cost_model_metrics(url: UrlOption = None, data_dir: DataDirOption = None, as
         "default_cost_type": "usual cost type",
     }
     out().print(list_table(metrics, columns))
+
+
+@currency_cli.command("list")
+def currency_list(
+    every: Annotated[bool, typer.Option("--all", help="All currencies of ISO 4217, not only the enabled ones.")] = (
+        False
+    ),
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the currencies that are enabled."""
+    from kura.single_pod.currencies import CURRENCY_COLUMNS, currency_rows, list_currencies
+    from kura.single_pod.tables import list_table, out, print_json, say
+
+    with _connect(url, data_dir) as kura:
+        items = list_currencies(kura, every=every)
+    if as_json:
+        print_json(items)
+    elif not items:
+        say("There is nothing yet. Enable one: `kura currency enable EUR`.")
+    else:
+        out().print(list_table(currency_rows(items), CURRENCY_COLUMNS))
+
+
+@currency_cli.command("enable")
+def currency_enable(
+    code: Annotated[str, typer.Argument(help="ISO code, for example EUR.")],
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Enable a currency: then cost models may be in it, and reports be shown in it (`--currency EUR`)."""
+    from kura.single_pod.currencies import enable_currency
+    from kura.single_pod.tables import out, print_json, say
+
+    with _connect(url, data_dir) as kura:
+        item = enable_currency(kura, code)
+    if as_json:
+        print_json(item)
+        return
+    out().print(f"{item['description']} is enabled.")
+    if not item["has_dynamic_rate"] and not item["static_rates"]:
+        say(f"No rate is known for {item['code']}: other currencies count as one to one with it.")
+        say(f"  → Set one: `kura currency rate set {item['code']} USD RATE --from YYYY-MM --until YYYY-MM`.")
+
+
+@currency_cli.command("disable")
+def currency_disable(
+    code: Annotated[str, typer.Argument(help="ISO code, for example EUR.")],
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Disable a currency that no cost model, price list, bill or default is in."""
+    from kura.single_pod.currencies import disable_currency
+    from kura.single_pod.tables import out
+
+    with _connect(url, data_dir) as kura:
+        disable_currency(kura, code)
+    out().print(f"{code.upper()} is disabled.")
+
+
+@rate_cli.command("list")
+def rate_list(url: UrlOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """List the exchange rates that were set by hand."""
+    from kura.single_pod.currencies import RATE_COLUMNS, list_rates, rate_rows
+    from kura.single_pod.tables import list_table, out, print_json, say
+
+    with _connect(url, data_dir) as kura:
+        rates = list_rates(kura)
+    if as_json:
+        print_json(rates)
+    elif not rates:
+        say("No rates are set. Set one: `kura currency rate set EUR USD 1.1 --from 2026-01 --until 2026-12`.")
+    else:
+        out().print(list_table(rate_rows(rates), RATE_COLUMNS))
+
+
+@rate_cli.command("set")
+def rate_set(
+    base: Annotated[str, typer.Argument(help="Currency that costs are stored in.")],
+    target: Annotated[str, typer.Argument(help="Currency that they are to be shown in.")],
+    rate: Annotated[str, typer.Argument(help="How much of TARGET one BASE is.")],
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM", help="First month; this month at the earliest.")],
+    last: Annotated[str, typer.Option("--until", metavar="YYYY-MM", help="Last month.")],
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set the exchange rate of some months, or change the one that starts in the same month.
+
+    Months that have passed keep their rate. To end a rate early, set it again with an earlier --until.
+
+    Example: `kura currency rate set EUR USD 1.1 --from 2026-01 --until 2026-12`
+    """
+    from kura.core.days import today
+    from kura.single_pod.currencies import Wanted, month_of, reach_of, set_rate
+    from kura.single_pod.tables import out, print_json
+
+    wanted = Wanted(
+        base=base, target=target, rate=rate, first=month_of("--from", first), last=month_of("--until", last)
+    )
+    with _connect(url, data_dir) as kura:
+        made = set_rate(kura, wanted)
+    if as_json:
+        print_json(made)
+        return
+    out().print(f"1 {made['base_currency']} is {made['exchange_rate']:.15g} {made['target_currency']}.")
+    out().print(reach_of(made, today=today()))
+
+
+@rate_cli.command("delete")
+def rate_delete(
+    base: Annotated[str, typer.Argument(help="Currency that costs are stored in.")],
+    target: Annotated[str, typer.Argument(help="Currency that they are shown in.")],
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="YYYY-MM", help="Its first month, where the pair has several rates.")
+    ] = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Delete a rate none of whose months has passed; the rate that was fetched holds again."""
+    from kura.single_pod.currencies import delete_rate, find_rate, month_of
+    from kura.single_pod.tables import out
+
+    with _connect(url, data_dir) as kura:
+        found = find_rate(kura, base=base, target=target, first=month_of("--from", first) if first else None)
+        delete_rate(kura, found)
+    out().print(f"The rate {found['name']} from {found['start_date'][:7]} is deleted.")
 
 
 @cli.command(rich_help_panel=USE)

@@ -174,6 +174,27 @@ def apply_model(kura: Kura, given: ModelFile, *, sources: Sequence[str] | None) 
     return Applied(model=model, created=known is None)
 
 
+def unpriced_labels(kura: Kura, model: Mapping[str, Any]) -> list[str]:
+    """A warning for every label in rates whose values are not kept in summaries: its rates cost nothing."""
+    names = {rate["tag_rates"]["tag_key"] for rate in model["rates"] if rate.get("tag_rates")}
+    if not names:
+        return []
+    try:
+        kept = {item["key"]: item["enabled"] for item in kura.pages("/settings/tags/", size=1000)}
+    except CommandError as error:
+        return [f"Whether {', '.join(sorted(names))} are kept in summaries could not be looked up: {error}"]
+    return [
+        f"The rates of the label {name} cost nothing yet: its values are not kept in summaries.\n"
+        + (
+            f"  → `kura tags --enable {name}` keeps them."
+            if name in kept
+            else f"  → No upload has brought it yet; once one has, `kura tags --enable {name}` keeps them."
+        )
+        for name in sorted(names)
+        if not kept.get(name)
+    ]
+
+
 def source_uuid(kura: Kura, name: str) -> str:
     """The uuid of the one source with this name, id, uuid or cluster id."""
     found = [

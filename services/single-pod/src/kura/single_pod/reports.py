@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from kura.single_pod.client import Query
+from kura.single_pod.client import Kura, Query, Refused
 from kura.single_pod.problems import CommandError
 
 REPORTS = {
@@ -113,6 +114,47 @@ def report_path(words: Sequence[str]) -> str:
         known = "\n".join(f"  {name:<38} {what}" for name, what in REPORTS.items())
         raise CommandError(f"Which report? For example:\n{known}", status=2)
     return f"/reports/{'/'.join(parts)}/"
+
+
+OPTIONS = {"group_by": "--group-by", "filter": "--filter", "exclude": "--exclude", "order_by": "--order-by"}
+PREFIXES = ("and:", "or:", "exact:")
+
+
+@contextmanager
+def telling_what_is_allowed(kura: Kura, path: str) -> Iterator[None]:
+    """Add to a refused parameter what it may be, as far as the API's own description of the report says it."""
+    try:
+        yield
+    except Refused as refused:
+        hints = [] if refused.hint else list(_allowed(kura, path, refused.parameters))
+        if not hints:
+            raise
+        raise CommandError(str(refused), hint="\n  → ".join(hints), status=refused.status) from refused
+
+
+def _allowed(kura: Kura, path: str, refused: Mapping[str, Any]) -> Iterator[str]:
+    described = kura.get("/openapi.json")["paths"].get(path, {}).get("get", {}).get("parameters", [])
+    for parameter in described:
+        name, schema = parameter["name"], parameter["schema"]
+        if name not in refused:
+            continue
+        option = OPTIONS.get(name, f"--{name}")
+        keys, said = schema.get("properties", {}), refused[name]
+        if schema.get("enum"):
+            yield f"{option} takes {', '.join(schema['enum'])}."
+        if not keys or not isinstance(said, dict):
+            continue
+        named = {_without_prefix(key) for key in said}
+        if any(key.startswith("tag:") for key in named):
+            yield "`kura tags` lists the tag keys that are kept; `kura tags --found` those that can be."
+        if any(key not in keys and not key.startswith("tag:") for key in named):
+            yield f"{option} takes {', '.join(keys)}."
+
+
+def _without_prefix(key: str) -> str:
+    for prefix in PREFIXES:
+        key = key.removeprefix(prefix)
+    return key
 
 
 @dataclass(frozen=True, kw_only=True)
