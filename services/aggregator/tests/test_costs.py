@@ -14,7 +14,7 @@ import pytest
 from cluster_house import DAY, HOUR_SECONDS, JANUARY, Cluster, midnight, pod_day, volume_day
 from sqlalchemy import insert
 
-from kura.aggregator.cost_facts import model_of
+from kura.aggregator.cost_facts import model_of, priced_on
 from kura.aggregator.pipelines.cost_preview import Preview, preview_costs
 from kura.aggregator.pipelines.costs import apply_cost_model
 from kura.aggregator.pipelines.openshift import Fence, Outcome, SummaryRun
@@ -368,7 +368,7 @@ def preview(cluster: Cluster, document: Mapping[str, Any], *, today: date = LATE
         schema=cluster.schema,
         provider_uuids=[cluster.provider_uuid],
         days=DayRange(DAY, DAY),
-        model=model_of(document),
+        model_on=lambda day: model_of(priced_on(document, day)),
         today=today,
     )
 
@@ -397,6 +397,21 @@ def test_a_preview_shows_what_an_apply_then_gives_and_writes_nothing(priced: Clu
         p.namespace: pytest.approx(vars(p.then), abs=1e-9) for p in asked.projects
     }
     assert stored.then.total_cost == 0
+
+
+def test_a_preview_of_price_lists_takes_the_first_that_covers_the_month(priced: Cluster):
+    def prices(start: str, end: str, value: float) -> dict[str, Any]:
+        rates = [tiered("cpu_core_usage_per_hour", value)]
+        return {"effective_start_date": start, "effective_end_date": end, "rates": rates}
+
+    covering = [prices("2025-01-01", "2025-12-31", 2), prices("2025-01-01", "2025-01-31", 3)]
+    earlier = prices("2020-01-01", "2024-12-31", 1)
+
+    def previewed(document: Mapping[str, Any]) -> float:
+        return preview(priced, document).then.total_cost
+
+    assert previewed({"rates": earlier["rates"], "price_lists": [earlier]}) == 0
+    assert previewed({"price_lists": [earlier, *covering]}) == previewed({"rates": covering[0]["rates"]}) > 0
 
 
 def test_a_preview_of_a_past_month_hands_idle_gpus_on(with_gpus: Cluster):

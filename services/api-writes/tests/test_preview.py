@@ -1,5 +1,6 @@
 """`cost-models/preview/`: checked like a cost model, computed elsewhere, written nowhere."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -87,6 +88,27 @@ async def test_without_a_period_it_is_this_month(http: httpx.AsyncClient, source
     assert (await http.post(PREVIEW, json=body(source))).status_code == 200
     (asked,) = aggregator.requests
     assert (asked.start_date, asked.end_date) == (TODAY.replace(day=1).isoformat(), TODAY.isoformat())
+
+
+async def test_price_lists_are_what_is_asked_about_in_their_order(
+    http: httpx.AsyncClient, source: str, aggregator: Asked
+) -> None:
+    lists = []
+    for number, (start, end) in enumerate((("2025-02-01", "2025-02-28"), ("2025-01-01", "2025-12-31")), start=1):
+        rate = {"metric": {"name": "vm_cost_per_month"}, "tiered_rates": [{"value": number, "unit": "USD"}]}
+        dates = {"effective_start_date": start, "effective_end_date": end}
+        made = await http.post(f"{API}/price-lists/", json={"name": "x", **dates, "rates": [rate]})
+        lists.append(made.json()["uuid"])
+
+    answer = await http.post(PREVIEW, json=body(source, price_list_uuids=lists))
+    assert answer.status_code == 200, answer.text
+
+    (asked,) = aggregator.requests
+    named = json.loads(asked.cost_model)["price_lists"]
+    assert [(item["effective_start_date"], item["rates"][0]["tiered_rates"][0]["value"]) for item in named] == [
+        ("2025-02-01", "1"),
+        ("2025-01-01", "2"),
+    ]
 
 
 @pytest.mark.parametrize(

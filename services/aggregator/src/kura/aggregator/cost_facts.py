@@ -278,6 +278,19 @@ def model_of(document: Mapping[str, Any]) -> CostModel:
     )
 
 
+def priced_on(document: Mapping[str, Any], day: date) -> Mapping[str, Any]:
+    """The same document with the rates that hold on a day: of its price lists, those of the first that covers it.
+
+    Without price lists its rates hold always.
+    """
+    lists = document.get("price_lists")
+    if not lists:
+        return document
+    text = day.isoformat()
+    holding = (item for item in lists if item["effective_start_date"] <= text <= item["effective_end_date"])
+    return {**document, "rates": next(holding, {}).get("rates")}
+
+
 def markup_of(document: Mapping[str, Any]) -> float | None:
     value = document.get("value")
     return None if value in (None, "") else _number(value) / 100

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from kura.aggregator.cost_facts import CostModel, model_of
+from kura.aggregator.cost_facts import CostModel, model_of, priced_on
 from kura.aggregator.pipelines import cost_preview, costs, openshift, totals
 from kura.aggregator.pipelines.cost_preview import CostParts
 from kura.aggregator.pipelines.openshift import Fence, Outcome, Resources, SummaryRun
@@ -92,7 +93,7 @@ class AggregatorServicer(AggregatorServiceServicer):
             schema=schema_name_checked(request.schema_name),
             provider_uuids=[_uuid(text, "provider_uuids") for text in request.provider_uuids],
             days=_preview_days(request),
-            model=_cost_model(request.cost_model),
+            model_on=partial(_model_on, _document(request.cost_model)),
             today=today(),
         )
         return messages.PreviewCostsResponse(
@@ -161,13 +162,20 @@ def _preview_days(request: messages.PreviewCostsRequest) -> DayRange:
     return days
 
 
-def _cost_model(text: str) -> CostModel:
+def _document(text: str) -> Mapping[str, Any]:
     try:
         document = json.loads(text or "{}")
-        if not isinstance(document, dict):
-            raise BadRequest("cost_model must be a JSON object.", field="cost_model")
-        return model_of(document)
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
+    except ValueError as error:
+        raise BadRequest(f"cost_model is not JSON: {error}.", field="cost_model") from error
+    if not isinstance(document, dict):
+        raise BadRequest("cost_model must be a JSON object.", field="cost_model")
+    return document
+
+
+def _model_on(document: Mapping[str, Any], day: date) -> CostModel:
+    try:
+        return model_of(priced_on(document, day))
+    except (AttributeError, KeyError, TypeError) as error:
         raise BadRequest(f"cost_model has not the form of a cost model: {error}.", field="cost_model") from error
     except InvalidData as error:
         raise BadRequest(str(error), field="cost_model") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, Protocol
@@ -65,16 +65,16 @@ def require_all_costs(identity: Identity) -> None:
 
 
 def read_preview(connection: Connection, body: Mapping[str, Any], tenant: Tenant, *, today: date) -> PreviewRequest:
-    """The body of a cost model with a period; names are not needed. ValidationErrors."""
+    """The body of a cost model with a period; names are not needed. ValidationErrors.
+
+    Where it names price lists these are what holds, as when it is stored.
+    """
     period = {name: body.get(name) for name in ("start_date", "end_date")}
     start, end = _read_period(period, today=today)
     usual = {"name": "", "description": "", "source_type": "OCP"}
     model = read_cost_model(connection, {**usual, **body}, tenant)
     if not model.sources:
         raise ValidationErrors([("source_uuids", "At least one source is needed.")])
-    rates = model.rates
-    if rates is None and model.price_lists:
-        rates = connection.scalar(select(PRICE_LIST.c.rates).where(PRICE_LIST.c.uuid == model.price_lists[0]))
     return PreviewRequest(
         schema=tenant.schema,
         sources=tuple(model.sources),
@@ -82,11 +82,27 @@ def read_preview(connection: Connection, body: Mapping[str, Any], tenant: Tenant
         end=end,
         currency=model.currency,
         cost_model={
-            "rates": list(rates or []),
+            "rates": list(model.rates or []),
+            "price_lists": _price_lists(connection, model.price_lists or ()),
             "markup": dict(model.markup or {}),
             "distribution_info": dict(model.distribution_info or {}),
         },
     )
+
+
+def _price_lists(connection: Connection, keys: Sequence[UUID]) -> list[dict[str, Any]]:
+    """When each list holds and what it says, by priority."""
+    lists = PRICE_LIST.c
+    columns = (lists.uuid, lists.effective_start_date, lists.effective_end_date, lists.rates)
+    found = {row.uuid: row for row in connection.execute(select(*columns).where(lists.uuid.in_(keys)))}
+    return [
+        {
+            "effective_start_date": found[key].effective_start_date.isoformat(),
+            "effective_end_date": found[key].effective_end_date.isoformat(),
+            "rates": found[key].rates,
+        }
+        for key in keys
+    ]
 
 
 def _read_period(given: Mapping[str, Any], *, today: date) -> tuple[date, date]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any
@@ -77,17 +77,20 @@ def preview_costs(
     schema: str,
     provider_uuids: Iterable[UUID],
     days: DayRange,
-    model: CostModel,
+    model_on: Callable[[date], CostModel],
     today: date,
 ) -> Preview:
-    """Compute the costs of every source, month by month, and read those that are stored."""
+    """Compute the costs of every source, month by month, and read those that are stored.
+
+    `model_on`: the cost model as it holds in the month of a day.
+    """
     projects, rows_read = [], 0
     for provider_uuid in provider_uuids:
         run = SummaryRun(schema=schema, provider_uuid=provider_uuid, days=days)
         now, then = stored_costs(resources, run), defaultdict[str, CostParts](CostParts)
         for part in days.by_month():
             month = replace(run, days=part)
-            rows_read += _add_month(then, month, resources, model=model, today=today)
+            rows_read += _add_month(then, month, resources, model=model_on(part.start), today=today)
         projects += [
             ProjectPreview(
                 provider_uuid=provider_uuid,
