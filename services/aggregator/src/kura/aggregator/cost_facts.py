@@ -288,7 +288,8 @@ def priced_on(document: Mapping[str, Any], day: date) -> Mapping[str, Any]:
         return document
     text = day.isoformat()
     holding = (item for item in lists if item["effective_start_date"] <= text <= item["effective_end_date"])
-    return {**document, "rates": next(holding, {}).get("rates")}
+    leading: Mapping[str, Any] = next(holding, {})
+    return {**document, "rates": leading.get("rates")}
 
 
 def markup_of(document: Mapping[str, Any]) -> float | None:
