@@ -176,6 +176,29 @@ def test_the_engine_and_postgresql_fill_the_same_tables_with_costs(priced: Clust
     assert digest(priced) == by_postgresql
 
 
+def test_a_line_of_two_days_says_what_two_lines_say(priced: Cluster):
+    priced.take_in_day(NEXT_DAY)
+    priced.run(DAY, NEXT_DAY)
+    apply(priced, DAY)
+    apply(priced, NEXT_DAY)
+    by_day = digest(priced)
+    assert priced.sql("select * from rates_to_usage where days is not null") == []
+
+    apply(priced, DAY, NEXT_DAY)
+    of_two = priced.sql("select * from rates_to_usage where days is not null")
+    assert {tuple(line["days"]) for line in of_two} == {(DAY, NEXT_DAY)}
+    assert digest(priced) == by_day
+
+    apply(priced, NEXT_DAY)
+    assert digest(priced) == by_day
+    apply(priced, DAY, NEXT_DAY)
+    priced.run(DAY)
+    left = priced.sql("select distinct usage_start, usage_end, days from rates_to_usage")
+    assert left == [{"usage_start": NEXT_DAY, "usage_end": NEXT_DAY, "days": [NEXT_DAY]}]
+    apply(priced, DAY)
+    assert digest(priced) == by_day
+
+
 def test_a_summary_takes_the_costs_away_and_the_next_run_brings_them_back(priced: Cluster):
     apply(priced)
     whole = total(priced, "reporting_ocpusagelineitem_daily_summary")

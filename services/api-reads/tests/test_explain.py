@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, insert, literal, or_, select
+from sqlalchemy import func, insert, literal, or_, select, text
 
 from kura.store.database import Database
 from kura.store.tables.shared import EXCHANGE_RATE_DICTIONARY
@@ -29,9 +29,31 @@ RATE = 2
 """Price of a unit in the made-up lines."""
 
 
+KEYS = (
+    "report_period_id, source_uuid, cluster_id, cluster_alias, namespace, node, data_source, cost_category_id,"
+    " cost_model_rate_type, metric, custom_name, price_list_id, unit_rate"
+)
+ONE_LINE_A_MONTH = f"""
+    with days as (delete from rates_to_usage where source_uuid = :source returning *)
+    insert into rates_to_usage (
+        usage_start, usage_end, days, quantities, costs, pool_costs,
+        quantity, calculated_cost, pool_cost, distributed_cost, {KEYS}
+    )
+    select
+        min(usage_start), max(usage_start), array_agg(usage_start), array_agg(quantity),
+        array_agg(coalesce(calculated_cost, distributed_cost)), array_agg(pool_cost),
+        sum(quantity), sum(calculated_cost), sum(pool_cost), sum(distributed_cost), {KEYS}
+    from days
+    group by date_trunc('month', usage_start), {KEYS}
+"""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def lines(writer: Database) -> None:
-    """Lines for every cost row of the sample: two units of money per hour, pools twice as large as the share."""
+    """Lines for every cost row of the sample: two units of money per hour, pools twice as large as the share.
+
+    Those of one source list their days, the others are of one day.
+    """
     daily = DAILY_SUMMARY.c
     with writer.tenant(SCHEMA) as connection:
         connection.execute(
@@ -67,6 +89,7 @@ def lines(writer: Database) -> None:
         values |= {"distributed_cost": daily.distributed_cost, "pool_cost": func.abs(daily.distributed_cost) * 2}
         chosen = select(*values.values()).where(daily.distributed_cost != 0)
         connection.execute(insert(RATES_TO_USAGE).from_select(list(values), chosen))
+        connection.execute(text(ONE_LINE_A_MONTH), {"source": SOURCE_A})
 
 
 @pytest.fixture(scope="module")

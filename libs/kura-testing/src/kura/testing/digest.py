@@ -43,6 +43,31 @@ _COLUMNS = text("""
     order by a.attname
 """)
 
+# How a run cut the days of a line that explains costs is left out too: every day of it is a row.
+_LINES = """(
+    select line.* from {table} as line where line.days is null
+    union all
+    select of_day.*
+    from {table} as line
+    cross join lateral unnest(line.days, line.quantities, line.costs, line.pool_costs) as part (
+        day, quantity, cost, pool_cost
+    )
+    cross join lateral jsonb_populate_record(line, jsonb_build_object(
+        'usage_start', part.day,
+        'usage_end', part.day,
+        'quantity', part.quantity,
+        'calculated_cost', case when line.calculated_cost is not null then part.cost end,
+        'pool_cost', part.pool_cost,
+        'share', case when line.distributed_cost is not null then part.cost / nullif(part.pool_cost, 0) end,
+        'distributed_cost', case when line.distributed_cost is not null then part.cost end,
+        'days', null,
+        'quantities', null,
+        'costs', null,
+        'pool_costs', null
+    )) as of_day
+    where line.days is not null
+)"""
+
 _RUNNING_NUMBERS = frozenset({"id", "report_period_id", "parent_id", "child_id"})
 _UNCOMPARED_TYPES = frozenset({"uuid", "timestamp with time zone", "timestamp without time zone"})
 
@@ -121,9 +146,12 @@ def _table_digest(connection: Connection, schema: str, table: str) -> tuple[int,
         if name not in _RUNNING_NUMBERS and kind not in _UNCOMPARED_TYPES
     ]
     row = f"md5(row({', '.join(compared)})::text)"
+    source = f'"{schema}"."{table}"'
+    if table == "rates_to_usage":
+        source = _LINES.format(table=source)
     statement = text(
         f"select count(*), coalesce(md5(string_agg(line, '' order by line)), '')"
-        f' from (select {row} as line from "{schema}"."{table}") lines'
+        f" from (select {row} as line from {source} as compared) lines"
     )
     count, line = connection.execute(statement).one()
     return int(count), str(line)

@@ -15,7 +15,16 @@ from kura.aggregator.postgresql import postgresql_statement
 from kura.aggregator.steps.costs import shapes
 from kura.aggregator.store import Cluster
 from kura.aggregator.transaction import Transaction
-from kura.aggregator.writer import DAILY_SUMMARY, WHOLE, Part, UiRows, beside, ui_rows_of, with_random_uuids
+from kura.aggregator.writer import (
+    DAILY_SUMMARY,
+    WHOLE,
+    Part,
+    UiRows,
+    beside,
+    delete_lines,
+    ui_rows_of,
+    with_random_uuids,
+)
 from kura.core.days import DayRange
 from kura.store.tables import tenant
 
@@ -69,8 +78,8 @@ def explained_costs(
 
     In      quantities of usage metrics, charges, distributed rows
     Out     the columns of rates_to_usage that Kura sets
-    Rule    one line per rate, day, project, node; its sum over rates is that of the cost rows; cost = quantity × unit
-            rate, distributed cost = share × pool
+    Rule    one line per rate, project, node; it lists its days and what each of them has, unless it has only one; the
+            sum over rates is that of the cost rows; cost = quantity × unit rate, distributed cost = share × pool
     Errors  InvalidData for NaN, infinity and |x| ≥ 1e18
     Source  cost-models §13
     """
@@ -125,9 +134,8 @@ def deleting_costs(tx: Transaction, *, cluster: Cluster, days: DayRange) -> Iter
     """
 
     def delete() -> None:
-        scope = (cluster.report_period_id, days.start, days.end)
-        tx.run(postgresql_statement("delete_cost_rows"), *scope)
-        tx.run(postgresql_statement("delete_explained_costs"), *scope)
+        tx.run(postgresql_statement("delete_cost_rows"), cluster.report_period_id, days.start, days.end)
+        delete_lines(tx, cluster=cluster, days=days, of_gpus=False)
 
     with beside(delete):
         yield

@@ -59,10 +59,20 @@ def deleting_summary(tx: Transaction, *, cluster: Cluster, days: DayRange) -> It
     def delete() -> None:
         scope = (cluster.report_period_id, days.start, days.end)
         tx.run(postgresql_statement("delete_summary_range"), *scope)
-        tx.run(postgresql_statement("delete_explained_range"), *scope)
+        delete_lines(tx, cluster=cluster, days=days, of_gpus=True)
 
     with beside(delete):
         yield
+
+
+def delete_lines(tx: Transaction, *, cluster: Cluster, days: DayRange, of_gpus: bool) -> None:
+    """Delete the lines that explain costs; of those of other days as well, take these days away.
+
+    `of_gpus`: those of distributed GPUs too.
+    """
+    scope = (cluster.report_period_id, days.start, days.end, of_gpus)
+    tx.run(postgresql_statement("delete_explained_costs"), *scope)
+    tx.run(postgresql_statement("shorten_explained_costs"), *scope)
 
 
 def add_summary(tx: Transaction, rows: pa.RecordBatchReader) -> int:

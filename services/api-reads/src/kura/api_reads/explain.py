@@ -27,12 +27,13 @@ from kura.api_reads.explained import (
     fetched,
     groups_of,
     keys_of,
+    lines_by_day,
     price_lists_of,
     rate_details,
 )
 from kura.api_reads.explained_rows import lines_of_rows, needs_rows
 from kura.api_reads.reports.catalogue import COSTS_BY_PROJECT, DAILY, DISTRIBUTED, Report
-from kura.api_reads.reports.conditions import tenant_table
+from kura.api_reads.reports.conditions import Rows, tenant_table
 from kura.api_reads.reports.parameters import Parameters
 from kura.api_reads.reports.plan import Plan, totals_of
 from kura.api_reads.reports.query import Column, with_categories
@@ -42,7 +43,6 @@ from kura.api_reads.reports.rows import Row, read_rows
 from kura.core.cost_metrics import INFRASTRUCTURE
 from kura.core.errors import ParameterErrors
 from kura.store.cost_models import labelled_metric
-from kura.store.tables.tenant import RATES_TO_USAGE
 
 EXPLAINED: Final[Report] = replace(
     COSTS_BY_PROJECT,
@@ -108,9 +108,10 @@ def total_of(lines: Sequence[Line]) -> Row:
 
 def _rate_lines(connection: Connection, plan: Plan) -> list[Line]:
     """What each rate made of each quantity, summed over the rows of a bucket and group."""
-    used = RATES_TO_USAGE.c
+    lines_of_rates = lines_by_day(plan)
+    used = lines_of_rates.c
     keys = {
-        **keys_of(plan, RATES_TO_USAGE),
+        **keys_of(plan, lines_of_rates),
         "source_uuid": used.source_uuid,
         "cost_model_rate_type": used.cost_model_rate_type,
         "monthly_cost_type": used.monthly_cost_type,
@@ -128,8 +129,8 @@ def _rate_lines(connection: Connection, plan: Plan) -> list[Line]:
             func.sum(used.quantity).label("quantity"),
             func.sum(used.calculated_cost).label("cost"),
         )
-        .select_from(with_categories(plan, RATES_TO_USAGE))
-        .where(*conditions_of(plan, RATES_TO_USAGE), used.calculated_cost.is_not(None))
+        .select_from(with_categories(plan, lines_of_rates))
+        .where(*conditions_of(plan, lines_of_rates), used.calculated_cost.is_not(None))
         .group_by(*keys.values())
     )
     rows = fetched(connection, statement)
@@ -175,14 +176,15 @@ def _distributed_lines(connection: Connection, plan: Plan) -> list[Line]:
     The pool of a line is the sum of the pools of its days; its share is its cost in that. Who may see only some
     projects or nodes is told neither.
     """
-    used = RATES_TO_USAGE.c
+    handed_on = lines_by_day(plan)
+    used = handed_on.c
     is_offset = used.distributed_cost < 0
     keys = {
-        **keys_of(plan, RATES_TO_USAGE),
+        **keys_of(plan, handed_on),
         "source_uuid": used.source_uuid,
         "rate_type": used.cost_model_rate_type,
         "is_offset": is_offset,
-        "currency": _bill_currency(plan),
+        "currency": _bill_currency(plan, handed_on),
     }
     rows = (
         select(
@@ -191,8 +193,8 @@ def _distributed_lines(connection: Connection, plan: Plan) -> list[Line]:
             used.pool_cost,
             used.distributed_cost,
         )
-        .select_from(with_categories(plan, RATES_TO_USAGE))
-        .where(*conditions_of(plan, RATES_TO_USAGE), used.distributed_cost.is_not(None))
+        .select_from(with_categories(plan, handed_on))
+        .where(*conditions_of(plan, handed_on), used.distributed_cost.is_not(None))
         .subquery("rows")
     )
     by_pool = (
@@ -218,11 +220,11 @@ def _distributed_lines(connection: Connection, plan: Plan) -> list[Line]:
     return lines
 
 
-def _bill_currency(plan: Plan) -> Column:
+def _bill_currency(plan: Plan, lines: Rows) -> Column:
     """Currency of the cost row that a line explains; it is asked for only where it makes a difference."""
     if not plan.rates.by_bill_currency:
         return literal(None, Text)
-    line, daily = RATES_TO_USAGE.c, tenant_table(DAILY).alias("explained")
+    line, daily = lines.c, tenant_table(DAILY).alias("explained")
     same = [
         or_(daily.c[name] == line[name], and_(daily.c[name].is_(None), line[name].is_(None)))
         for name in ("namespace", "node", "data_source", "cost_category_id")
@@ -235,7 +237,7 @@ def _bill_currency(plan: Plan) -> Column:
             daily.c.cost_model_rate_type == line.cost_model_rate_type,
             *same,
         )
-        .correlate(RATES_TO_USAGE)
+        .correlate(lines)
         .scalar_subquery()
     )
 

@@ -10,16 +10,18 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Date, Numeric, Select, case, column, func, select, true
+from sqlalchemy.sql.selectable import Subquery
 
 from kura.api_reads.reports.catalogue import DISTRIBUTED
-from kura.api_reads.reports.conditions import row_conditions
+from kura.api_reads.reports.conditions import Rows, row_conditions
 from kura.api_reads.reports.measures import Money, Sum
 from kura.api_reads.reports.plan import Plan
 from kura.api_reads.reports.query import Column, bucket_of, group_column
 from kura.core.cost_metrics import INFRASTRUCTURE, SUPPLEMENTARY
+from kura.core.days import Month
 from kura.core.errors import BadRequest
-from kura.store.tables.tenant import PRICE_LIST
+from kura.store.tables.tenant import PRICE_LIST, RATES_TO_USAGE
 
 MOST_LINES: Final = 100_000
 
@@ -106,7 +108,7 @@ def rate_details(
     }
 
 
-def keys_of(plan: Plan, table: Table) -> dict[str, Column]:
+def keys_of(plan: Plan, table: Rows) -> dict[str, Column]:
     shown = {f"g{place}": group_column(key, plan, table) for place, key in enumerate(plan.groups)}
     return {"bucket": bucket_of(plan, table), **shown}
 
@@ -115,8 +117,43 @@ def groups_of(row: Mapping[str, Any], plan: Plan) -> tuple[str, ...]:
     return tuple(row[f"g{place}"] for place in range(len(plan.groups)))
 
 
-def conditions_of(plan: Plan, table: Table) -> list[Column]:
+def conditions_of(plan: Plan, table: Rows) -> list[Column]:
     return row_conditions(plan, table, start=plan.scope.start, end=plan.scope.end)
+
+
+def lines_by_day(plan: Plan) -> Subquery:
+    """The stored lines of the range, one for each of their days.
+
+    A stored line is of one day, or it lists its days, which are of one month, and what each of them has.
+    """
+    line = RATES_TO_USAGE.c
+    day = (
+        func.unnest(line.days, line.quantities, line.costs, line.pool_costs)
+        .table_valued(
+            column("day", Date),
+            *(column(name, Numeric(33, 15)) for name in ("quantity", "cost", "pool_cost")),
+        )
+        .render_derived()
+        .lateral("of_day")
+    )
+    lists = line.days.is_not(None)
+    of_day: dict[str, Column] = {
+        "usage_start": func.coalesce(day.c.day, line.usage_start),
+        "quantity": case((lists, day.c.quantity), else_=line.quantity),
+        "calculated_cost": case((lists & line.calculated_cost.is_not(None), day.c.cost), else_=line.calculated_cost),
+        "pool_cost": case((lists, day.c.pool_cost), else_=line.pool_cost),
+        "distributed_cost": case((lists & line.distributed_cost.is_not(None), day.c.cost), else_=line.distributed_cost),
+    }
+    start, end = plan.scope.start, plan.scope.end
+    return (
+        select(
+            *(column for column in line if column.name not in of_day),
+            *(column.label(name) for name, column in of_day.items()),
+        )
+        .select_from(RATES_TO_USAGE.outerjoin(day, true()))
+        .where(line.usage_start.between(Month.of(start).first, end), line.usage_end >= start)
+        .subquery("lines")
+    )
 
 
 def distributed_line(row: Mapping[str, Any], plan: Plan) -> Line:

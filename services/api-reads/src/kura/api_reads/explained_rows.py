@@ -1,8 +1,8 @@
 """The lines of a cost where they were not kept: of labels, claims and storage classes.
 
-`rates_to_usage` keeps a line per rate, project, node and day. For parts of that, the cost rows themselves are taken
-apart: prices on usage get their quantities from the usage rows that are asked for; of what remains, the rates it can
-come from are told. Sums are those of the rows in any case.
+`rates_to_usage` keeps a line per rate, project and node, with its days. For parts of that, the cost rows themselves
+are taken apart: prices on usage get their quantities from the usage rows that are asked for; of what remains, the rates
+it can come from are told. Sums are those of the rows in any case.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from kura.api_reads.explained import (
     fetched,
     groups_of,
     keys_of,
+    lines_by_day,
     price_lists_of,
     rate_details,
 )
@@ -38,7 +39,6 @@ from kura.api_reads.reports.plan import Plan
 from kura.api_reads.reports.query import with_categories
 from kura.core.cost_metrics import COST_TYPES
 from kura.store.cost_models import labelled_metric
-from kura.store.tables.tenant import RATES_TO_USAGE
 
 NOT_KEPT: Final = frozenset({"persistentvolumeclaim", "storageclass"})
 """Keys that lines do not have, beside tags."""
@@ -235,8 +235,9 @@ def _quantities(
 
 def _prices(connection: Connection, plan: Plan) -> Mapping[tuple[date, str, str], Sequence[_Price]]:
     """The rates that were used where and when the question is about, by month, source and cost type."""
-    used = RATES_TO_USAGE.c
     within = replace(plan, filters=_kept(plan.filters), excludes=_kept(plan.excludes))
+    lines = lines_by_day(within)
+    used = lines.c
     names = (
         *("source_uuid", "cost_model_rate_type", "metric", "monthly_cost_type", "tag_key", "tag_value"),
         *("unit_rate", "rate_id", "custom_name", "price_list_id"),
@@ -244,7 +245,7 @@ def _prices(connection: Connection, plan: Plan) -> Mapping[tuple[date, str, str]
     month = cast(func.date_trunc("month", used.usage_start), Date).label("month")
     statement = (
         select(month, *(used[name] for name in names))
-        .where(*conditions_of(within, RATES_TO_USAGE), used.calculated_cost.is_not(None))
+        .where(*conditions_of(within, lines), used.calculated_cost.is_not(None))
         .distinct()
     )
     found: defaultdict[tuple[date, str, str], list[_Price]] = defaultdict(list)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from sqlalchemy import Select, Table, and_, false, func, not_, or_, select, true
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import Subquery
 
 from kura.api_reads.reports.catalogue import KEYS, MONTHS, Among, Condition, NotAmong
 from kura.api_reads.reports.parameters import EVERYTHING, TAG, Filter, Match
@@ -18,13 +19,15 @@ from kura.store.tables.shared import PROVIDER, PROVIDER_INFRASTRUCTURE_MAP
 from kura.store.tables.tenant import COST_CATEGORY, PLACEHOLDER, TENANT
 
 Column = ColumnElement[Any]
+Rows = Table | Subquery
+"""What rows are taken from."""
 
 
 def tenant_table(name: str) -> Table:
     return TENANT.tables[f"{PLACEHOLDER}.{name}"]
 
 
-def row_conditions(plan: Plan, table: Table, *, start: date, end: date) -> list[Column]:
+def row_conditions(plan: Plan, table: Rows, *, start: date, end: date) -> list[Column]:
     """Which rows count: the days, what the report itself restricts, what is asked, and last what may be seen."""
     conditions: list[Column] = [table.c.usage_start.between(start, end)]
     if table.name in (plan.report.daily_table, MONTHS):
@@ -35,7 +38,7 @@ def row_conditions(plan: Plan, table: Table, *, start: date, end: date) -> list[
     return conditions
 
 
-def _fixed(condition: Condition, table: Table) -> Column:
+def _fixed(condition: Condition, table: Rows) -> Column:
     column = table.c[condition.column]
     if isinstance(condition, Among):
         return column.in_(condition.texts)
@@ -49,12 +52,12 @@ def drops(part: Filter) -> bool:
     return all(match.text != EVERYTHING for match in part.matches)
 
 
-def _matching(part: Filter, plan: Plan, table: Table) -> Column:
+def _matching(part: Filter, plan: Plan, table: Rows) -> Column:
     conditions = [_match(part.key, match, plan, table) for match in part.matches]
     return and_(true(), *conditions) if part.every else or_(false(), *conditions)
 
 
-def _match(key: str, match: Match, plan: Plan, table: Table) -> Column:
+def _match(key: str, match: Match, plan: Plan, table: Rows) -> Column:
     if key.startswith(TAG):
         return _label_match(table.c[plan.report.tag_column], key.removeprefix(TAG), match)
     if match.text == EVERYTHING:
@@ -69,7 +72,7 @@ def _match(key: str, match: Match, plan: Plan, table: Table) -> Column:
     return or_(*(text_match(column, match) for column in columns))
 
 
-def shown_text(key: str, table: Table) -> Column:
+def shown_text(key: str, table: Rows) -> Column:
     """What a row shows under a key; '' for nothing."""
     texts: list[Column] = [func.coalesce(table.c[name], "") for name in KEYS[key].shown]
     text = texts[0]
@@ -104,7 +107,7 @@ def sources_on_cloud(cloud: str) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _visible(key: str, ids: tuple[str, ...], table: Table) -> Column:
+def _visible(key: str, ids: tuple[str, ...], table: Rows) -> Column:
     """The access condition of one key: equality with one of the listed ids."""
     columns = [table.c[name] for name in KEYS[key].compared if name in table.c]
     return or_(false(), *(column.in_(ids) for column in columns))

@@ -36,7 +36,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import CTE, CompoundSelect, Subquery
 
 from kura.api_reads.reports.catalogue import KEYS
-from kura.api_reads.reports.conditions import row_conditions, shown_text, tenant_table
+from kura.api_reads.reports.conditions import Rows, row_conditions, shown_text, tenant_table
 from kura.api_reads.reports.formulas import Formulas, Measured
 from kura.api_reads.reports.measures import (
     Count,
@@ -68,12 +68,12 @@ OTHERS_RANK = 0
 # ----------------------------------------------------------------------------------------------------------- cells
 
 
-def bucket_of(plan: Plan, table: Table) -> Column:
+def bucket_of(plan: Plan, table: Rows) -> Column:
     day = table.c.usage_start
     return sql_cast(func.date_trunc("month", day), Date) if plan.scope.monthly else day
 
 
-def group_column(key: str, plan: Plan, table: Table) -> Column:
+def group_column(key: str, plan: Plan, table: Rows) -> Column:
     """The text a row is grouped under; rows without one are grouped under ''."""
     if key.startswith(TAG):
         return func.coalesce(table.c[plan.report.tag_column][key.removeprefix(TAG)].astext, "")
@@ -179,7 +179,7 @@ def _cell_keys(plan: Plan, table: Table, names: Sequence[str], *, by_bucket: boo
     return keys | {name: table.c[name] for name in names}
 
 
-def with_categories(plan: Plan, table: Table) -> Any:
+def with_categories(plan: Plan, table: Rows) -> Any:
     if not plan.categories and not plan.report.cost_groups:
         return table
     return table.outerjoin(COST_CATEGORY, COST_CATEGORY.c.id == table.c.cost_category_id)

@@ -74,15 +74,66 @@ lines AS (
         cost_category_id,
         cost_model_rate_type,
         pool_cost,
-        share,
         distributed_cost
     FROM distributed
     WHERE distributed_cost <> 0
+),
+
+stored AS (
+    SELECT
+        * EXCLUDE (quantity, calculated_cost, pool_cost, distributed_cost),
+        CAST(quantity AS DECIMAL(33, 15)) AS quantity,
+        CAST(calculated_cost AS DECIMAL(33, 15)) AS calculated_cost,
+        CAST(pool_cost AS DECIMAL(33, 15)) AS pool_cost,
+        CAST(distributed_cost AS DECIMAL(33, 15)) AS distributed_cost
+    FROM lines
+),
+
+of_days AS (
+    SELECT
+        namespace,
+        node,
+        data_source,
+        cost_category_id,
+        cost_model_rate_type,
+        monthly_cost_type,
+        metric,
+        tag_key,
+        tag_value,
+        rate_id,
+        custom_name,
+        unit_rate,
+        min(usage_start) AS usage_start,
+        max(usage_start) AS usage_end,
+        list({
+            'day': usage_start,
+            'quantity': quantity,
+            'cost': coalesce(calculated_cost, distributed_cost),
+            'pool_cost': pool_cost
+        } ORDER BY usage_start) AS parts,
+        CAST(sum(quantity) AS DECIMAL(33, 15)) AS quantity,
+        CAST(sum(calculated_cost) AS DECIMAL(33, 15)) AS calculated_cost,
+        CAST(sum(pool_cost) AS DECIMAL(33, 15)) AS pool_cost,
+        CAST(sum(distributed_cost) AS DECIMAL(33, 15)) AS distributed_cost
+    FROM stored
+    GROUP BY
+        namespace,
+        node,
+        data_source,
+        cost_category_id,
+        cost_model_rate_type,
+        monthly_cost_type,
+        metric,
+        tag_key,
+        tag_value,
+        rate_id,
+        custom_name,
+        unit_rate
 )
 
 SELECT
     lines.usage_start,
-    lines.usage_start AS usage_end,
+    lines.usage_end,
     constants.report_period_id,
     constants.cluster_id,
     constants.cluster_alias,
@@ -102,12 +153,22 @@ SELECT
     lines.rate_id,
     lines.custom_name,
     CAST(lines.unit_rate AS DECIMAL(33, 15)) AS unit_rate,
-    CAST(lines.quantity AS DECIMAL(33, 15)) AS quantity,
-    CAST(lines.calculated_cost AS DECIMAL(33, 15)) AS calculated_cost,
-    CAST(lines.pool_cost AS DECIMAL(33, 15)) AS pool_cost,
-    CAST(lines.share AS DECIMAL(33, 15)) AS share,
-    CAST(lines.distributed_cost AS DECIMAL(33, 15)) AS distributed_cost
-FROM lines
+    lines.quantity,
+    lines.calculated_cost,
+    lines.pool_cost,
+    CAST(CAST(lines.distributed_cost AS DOUBLE) / nullif(CAST(lines.pool_cost AS DOUBLE), 0) AS DECIMAL(33, 15)) AS share,
+    lines.distributed_cost,
+    CASE WHEN len(lines.parts) > 1 THEN list_transform(lines.parts, lambda of_day: of_day.day) END AS days,
+    CASE
+        WHEN len(lines.parts) > 1 AND lines.quantity IS NOT NULL
+            THEN list_transform(lines.parts, lambda of_day: of_day.quantity)
+    END AS quantities,
+    CASE WHEN len(lines.parts) > 1 THEN list_transform(lines.parts, lambda of_day: of_day.cost) END AS costs,
+    CASE
+        WHEN len(lines.parts) > 1 AND lines.pool_cost IS NOT NULL
+            THEN list_transform(lines.parts, lambda of_day: of_day.pool_cost)
+    END AS pool_costs
+FROM of_days AS lines
 CROSS JOIN constants
 LEFT JOIN metrics ON metrics.metric = lines.metric
 ORDER BY lines.usage_start, lines.namespace, lines.node
