@@ -18,6 +18,7 @@ from kura.aggregator.engine import Engines
 from kura.aggregator.pipelines.openshift import Fence
 from kura.aggregator.summary_parquet import summary_key
 from kura.aggregator.transaction import Transaction
+from kura.aggregator.vm_table import MOST_MACHINES_OF_A_CLAIM
 from kura.core.days import DayRange
 from kura.core.errors import BadRequest, LeaseLost, SourceNotFound
 from kura.store.database import Database
@@ -89,6 +90,48 @@ def test_what_is_used_and_what_is_unallocated_is_the_capacity(cluster: Cluster):
         assert (
             total(rows, "pod_effective_usage_memory_gigabyte_hours") == rows[0]["node_capacity_memory_gigabyte_hours"]
         )
+
+
+def test_labels_that_change_all_the_time_and_volumes_everywhere_do_not_multiply_without_end(cluster: Cluster):
+    """Some hundred lines that would make three million rows of pods and a million of volumes."""
+    many = range(150)
+    machine = '{"vm_kubevirt_io_name":"%d"}'
+    pods = [pod_day(pod=f"web-{n}", labels=machine % n) for n in many]
+    pods += [pod_day(NEXT_DAY, pod="web-1", node=f"n{n}") for n in range(200)]
+    volumes = [{**volume_day(NEXT_DAY), "persistentvolume": f"pv-{n}"} for n in range(200)]
+    labels = {
+        "node_labels": [{"node": "n1", "node_labels": machine % n} for n in many],
+        "namespace_labels": [{"namespace": "shop", "namespace_labels": machine % n} for n in many],
+    }
+    cluster.take_in("pod_usage", pods, daily=True, days=[DAY, NEXT_DAY])
+    cluster.take_in("storage_usage", volumes, daily=True, days=[NEXT_DAY])
+    for kind, sets in labels.items():
+        cluster.take_in(kind, [row | {"interval_start": midnight(DAY)} for row in sets], daily=True, days=[DAY])
+
+    cluster.run(DAY, NEXT_DAY)
+
+    shop = cluster.summary("data_source = 'Pod' and namespace = 'shop'")
+    assert total(shop, "pod_usage_cpu_core_hours") == 150 + 200
+    assert {row["pod_labels"]["vm_kubevirt_io_name"] for row in shop if row["usage_start"] == DAY} == set(
+        map(str, many)
+    )
+    stored = cluster.summary("data_source = 'Storage'")
+    assert {(row["node"], row["persistentvolume"]) for row in stored} == {("n99", f"pv-{n}") for n in range(200)}
+    assert total(stored, "persistentvolumeclaim_capacity_gigabyte_months") == 200
+
+
+def test_labels_that_change_every_hour_count_in_full(cluster: Cluster):
+    cluster.enable("env", "team")
+    hours = [(f'{{"env":"{n}"}}', f'{{"team":"{n}"}}') for n in range(24)]
+    cluster.take_in("pod_usage", [pod_day(pod=f"web-{n}") for n in range(10)], daily=True, days=[DAY])
+    rows = [{"interval_start": midnight(DAY), "node": "n1", "node_labels": env} for env, _ in hours]
+    cluster.take_in("node_labels", rows, daily=True, days=[DAY])
+    rows = [{"interval_start": midnight(DAY), "namespace": "shop", "namespace_labels": team} for _, team in hours]
+    cluster.take_in("namespace_labels", rows, daily=True, days=[DAY])
+
+    cluster.run()
+
+    assert total(cluster.summary("namespace = 'shop'"), "pod_usage_cpu_core_hours") == 10 * 24 * 24
 
 
 def test_running_twice_changes_nothing(cluster: Cluster):
@@ -728,6 +771,19 @@ def test_a_reported_machine_without_a_labelled_pod_has_its_storage_alone(cluster
     assert (row["vm_name"], row["node"], row["persistentvolumeclaim"]) == ("v1", "n7", "disk")
     [volume_row] = cluster.summary("data_source = 'Storage'")
     assert row["pod_labels"] == volume_row["volume_labels"]
+
+
+def test_very_many_machines_of_one_claim_do_not_multiply_with_its_volumes(cluster: Cluster):
+    pods = [pod_day(pod=f"vm-{n}", labels=f'{{"vm_kubevirt_io_name":"v{n:03}"}}') for n in range(100)]
+    pods += [pod_day(pod="vm-0", labels=f'{{"vm_kubevirt_io_name":"w{n:03}"}}') for n in range(100)]
+    volumes = [{**volume_day(pod=f"vm-{n}"), "persistentvolume": f"pv-{n}"} for n in range(100)]
+    cluster.take_in("pod_usage", pods, daily=True, days=[DAY])
+    cluster.take_in("storage_usage", volumes, daily=True, days=[DAY])
+
+    cluster.run()
+
+    rows = cluster.sql("select vm_name from reporting_ocp_vm_summary_p where persistentvolumeclaim is not null")
+    assert len({row["vm_name"] for row in rows}) == MOST_MACHINES_OF_A_CLAIM
 
 
 def test_machines_of_the_same_name_in_two_projects_are_two(cluster: Cluster):

@@ -6,6 +6,7 @@ pod; machines and claims are matched within their namespace.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -20,7 +21,10 @@ from kura.core.days import DayRange
 from kura.store.tables import tenant
 
 Name = tuple[str, str]
-"""(namespace, virtual machine)"""
+"""(namespace, virtual machine), or (namespace, claim)"""
+
+MOST_MACHINES_OF_A_CLAIM = 20
+"""Rows of a claim count for each of its machines, so that very many of both would be more rows than any disk holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +82,7 @@ def fill_vm_table(tx: Transaction, *, cluster: Cluster, month: DayRange, report:
         cluster.cost_model_distribution,
         columns=_labels_of_day(of_day),
     )
-    rows = [
-        {"namespace": m.namespace, "vm_name": m.vm_name, "node": m.node, "pod_labels": m.pod_labels, "claim": claim}
-        for m in machines
-        for claim in m.claims
-    ]
+    rows = claims_of(machines)
     if rows:
         schema = pa.schema([(name, pa.string()) for name in ("namespace", "vm_name", "node", "pod_labels", "claim")])
         tx.run_with_columns(
@@ -134,6 +134,19 @@ def _reported_machines(labels: dict[Name, str], requests: pa.Table) -> list[Mach
         )
         for name, of_one in rows.items()
     ]
+
+
+def claims_of(machines: list[Machine]) -> list[dict[str, str | None]]:
+    """Machines and their claims in pairs; of very many machines that share one claim, the first ones."""
+    shared: Counter[Name] = Counter()
+    rows = []
+    for machine in machines:
+        for claim in machine.claims:
+            shared[machine.namespace, claim] += 1
+            if shared[machine.namespace, claim] <= MOST_MACHINES_OF_A_CLAIM:
+                names = ("namespace", "vm_name", "node", "pod_labels")
+                rows.append({"claim": claim, **{name: getattr(machine, name) for name in names}})
+    return rows
 
 
 def _labels_of_day(of_day: list[tuple[Any, ...]]) -> pa.Table:

@@ -19,6 +19,7 @@ from kura.aggregator.inputs import Source, check_one_month, open_dataset, select
 from kura.aggregator.steps import (
     capacity,
     categories,
+    crowding,
     gpus,
     inventory,
     labels,
@@ -234,6 +235,13 @@ def compute(given: reading.Given, days: DayRange, facts: Facts) -> writer.Result
     namespace_sets = labels.namespace_label_sets(given.namespace_labels, filtered)
     for found in labels.fan_outs(node_label_sets=node_sets, namespace_label_sets=namespace_sets).to_pylist():
         LABEL_FAN_OUTS.labels(found["kind"]).inc(found["changed"])
+    joined = crowding.settled(
+        pod_daily=given.pod_daily,
+        storage_daily=given.storage_daily,
+        node_label_sets=node_sets,
+        namespace_label_sets=namespace_sets,
+        days=days,
+    )
 
     of_nodes = capacity.node_capacity(given.pod_usage_hourly, days)  # §4
     of_cluster = capacity.cluster_capacity(of_nodes)
@@ -242,8 +250,8 @@ def compute(given: reading.Given, days: DayRange, facts: Facts) -> writer.Result
     pod_rows = pods.pod_rows(  # §5
         pod_daily=given.pod_daily,
         filtered_labels=filtered,
-        node_label_sets=node_sets,
-        namespace_label_sets=namespace_sets,
+        node_label_sets=joined.node_label_sets,
+        namespace_label_sets=joined.namespace_label_sets,
         node_capacity=of_nodes,
         cluster_capacity=of_cluster,
         namespace_categories=of_namespaces,
@@ -260,10 +268,10 @@ def compute(given: reading.Given, days: DayRange, facts: Facts) -> writer.Result
 
     storage_rows = storage.storage_rows(  # §7
         storage_daily=given.storage_daily,
-        volume_nodes=storage.volume_nodes(storage_daily=given.storage_daily, pod_daily=given.pod_daily),
+        volume_nodes=storage.volume_nodes(storage_daily=joined.volumes, pod_daily=joined.pods),
         filtered_labels=filtered,
-        node_label_sets=node_sets,
-        namespace_label_sets=namespace_sets,
+        node_label_sets=joined.node_label_sets,
+        namespace_label_sets=joined.namespace_label_sets,
         namespace_categories=of_namespaces,
     )
 

@@ -6,13 +6,17 @@ from kura.aggregator.engine import Relation, statement
 from kura.aggregator.steps.reading import bounds
 from kura.core.days import DayRange
 
+MOST_NAMES_OF_A_POD = 10
+"""A pod runs one machine. Names beyond so many would multiply with the claims of the pod."""
+
 
 def vm_requests(vm_usage_hourly: Relation, month: DayRange) -> Relation:
     """W, from the report of virtual machines.
 
     In      hourly rows of the month; vm_cpu_request_cores [cores], vm_memory_request_bytes [bytes]
     Out     namespace, vm_name, node, claim, cpu_core_hours [core·h per day], memory_gigabyte_hours [GiB·h per day]
-    Rule    the latest hour of the month decides what is asked for and where; claims are those of the whole month
+    Rule    the latest hour of the month decides what is asked for and where, the greatest name of several nodes;
+            claims are those of the whole month
     Errors  none
     Source  ocp-pipeline §10.4, decision P9
     """
@@ -30,7 +34,7 @@ def vm_claims(*, pod_usage_daily: Relation, storage_usage_daily: Relation, month
     """
     return pod_usage_daily.engine.compute(
         statement("vm_claims"),
-        bounds(month),
+        bounds(month) | {"most_names": MOST_NAMES_OF_A_POD},
         pod_usage_daily=pod_usage_daily,
         storage_usage_daily=storage_usage_daily,
     )

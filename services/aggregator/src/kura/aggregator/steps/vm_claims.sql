@@ -4,6 +4,7 @@ WITH machines AS (
     WHERE
         interval_start >= $start AND interval_start < $after
         AND pod_labels LIKE '%vm_kubevirt_io_name%'
+    QUALIFY dense_rank() OVER (PARTITION BY namespace, pod ORDER BY vm_name DESC NULLS LAST) <= $most_names
 )
 
 SELECT DISTINCT machines.namespace, machines.vm_name, storage.persistentvolumeclaim AS claim

@@ -14,6 +14,7 @@ latest AS (
     FROM hours
     WHERE interval_start = (SELECT max(interval_start) FROM hours)
     GROUP BY namespace, vm_name, node
+    QUALIFY row_number() OVER (PARTITION BY namespace, vm_name ORDER BY node DESC) = 1
 ),
 
 claims AS (
