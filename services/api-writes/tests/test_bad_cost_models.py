@@ -216,6 +216,10 @@ RATES = {
     "long tag value": rate("tag_rates.tag_values.tag_value", tagged(tag("v" * 101))),
     "repeated tag values": rate("tag_rates.tag_values", tagged(tag("web"), tag("web"))),
     "negative tag rate": rate("tag_rates.tag_values.value", tagged(tag(price="-1"))),
+    "usage of a tag is a text": rate("tag_rates.tag_values.usage", tagged(tag(usage="any"))),
+    "usage of a tag ends before it starts": rate(
+        "tag_rates.tag_values.usage", tagged(tag(usage={"usage_start": 5, "usage_end": 2}))
+    ),
     "another unit of a tag": rate("tag_rates.tag_values.unit", tagged(tag(unit="EUR"))),
     "two defaults": rate("tag_rates.tag_values", tagged(tag("a", default=True), tag("b", default=True))),
     "no default": rate("tag_rates.tag_values.default", tagged(without(tag(), "default"))),
@@ -273,6 +277,7 @@ MODELS = {
     "source of another type": ("source_uuids", {"source_uuids": [str(AWS)]}),
     "price lists are an object": ("price_list_uuids", {"price_list_uuids": {}}),
     "unknown price list": ("price_list_uuids", {"price_list_uuids": [UNKNOWN]}),
+    "a price list twice": ("price_list_uuids", {"price_list_uuids": [UNKNOWN, UNKNOWN.upper()]}),
 }
 LISTS = {
     "blank name of a list": ("name", {"name": "  "}),
@@ -432,6 +437,13 @@ def test_what_is_harmless_is_taken(house: House) -> None:
     changed = house.http.put(f"{API}/cost-models/{house.model['uuid']}/", json=model(source_uuids=twice))
     assert changed.status_code == 200, changed.text
     assert changed.json()["source_uuids"] == house.model["source_uuids"]
+
+
+def test_a_price_list_has_one_place(house: House) -> None:
+    twice = [house.other_list["uuid"]] * 2
+    (error,) = refused(house, "PUT", f"cost-models/{house.model['uuid']}/", model(price_list_uuids=twice))
+    assert error["source"] == "price_list_uuids"
+    assert "2 times" in error["detail"]
 
 
 def test_price_lists_may_overlap_and_the_first_leads(house: House) -> None:

@@ -134,6 +134,7 @@ async def test_a_cost_model_is_created_with_its_price_list_rates_and_sources(
         "tag_value": "db",
         "value": "2.5",
         "unit": "USD",
+        "usage": usage,
         "description": "databases",
         "default": True,
     }

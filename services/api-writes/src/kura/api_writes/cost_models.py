@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from kura.api_writes.costs_lock import Tenant, providers_of
-from kura.api_writes.fields import MOST_DECIMALS, Problems, decimal_of, read_text, uuids_of
+from kura.api_writes.fields import MOST_DECIMALS, Problems, decimal_of, read_text, uuid_of, uuids_of
 from kura.api_writes.price_lists import insert_price_list, replace_rates
 from kura.api_writes.rates import Rate, meaning_of, read_rates
 from kura.core.errors import ValidationErrors
@@ -83,6 +84,7 @@ def read_cost_model(
     price_lists = None
     if body.get("price_list_uuids") is not None:
         price_lists = uuids_of(body["price_list_uuids"], problems, where="price_list_uuids")
+        _refuse_repeated(body["price_list_uuids"], problems)
         if source_type != OPENSHIFT.code and price_lists:
             problems.add("price_list_uuids", "A cost model of a cloud has a markup, no price lists.")
         else:
@@ -181,6 +183,14 @@ def _read_distribution_info(
             known = ", ".join(info)
             problems.add("distribution_info", f"{name[:100]!r} is not known; known: {known}.")
     return info
+
+
+def _refuse_repeated(given: Any, problems: Problems) -> None:
+    """A price list has one place in the order."""
+    named = Counter(uuid_of(item) for item in given) if isinstance(given, list) else Counter()
+    for key, times in named.items():
+        if key is not None and times > 1:
+            problems.add("price_list_uuids", f"The price list {key} is named {times} times.")
 
 
 def _check_price_lists(connection: Connection, keys: Sequence[UUID], problems: Problems, *, currency: str) -> None:

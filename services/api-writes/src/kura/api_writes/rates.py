@@ -198,7 +198,7 @@ def _check_unit(unit: Any, reading: _Reading, *, path: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Span:
-    """The usage a tier is for; None is open."""
+    """The usage that a price is for; None is open."""
 
     start: Decimal | None
     end: Decimal | None
@@ -214,7 +214,7 @@ def _read_tiers(value: Any, reading: _Reading) -> list[Rate]:
     for tier in value:
         price = _read_value(tier, reading, path=path)
         _check_unit(tier.get("unit"), reading, path=f"{path}.unit")
-        span = _read_span(tier.get("usage"), reading)
+        span = _read_span(tier.get("usage"), reading, path=f"{path}.usage")
         spans_are_valid = spans_are_valid and span is not None
         tiers.append((span or _Span(start=None, end=None), price))
     tiers.sort(key=lambda tier: (tier[0].start is not None, tier[0].start or 0))
@@ -224,19 +224,22 @@ def _read_tiers(value: Any, reading: _Reading) -> list[Rate]:
         {
             "value": price,
             "unit": reading.currency,
-            "usage": {
-                "usage_start": plain(span.start) if span.start is not None else None,
-                "usage_end": plain(span.end) if span.end is not None else None,
-                "unit": reading.currency,
-            },
+            "usage": _span_item(span, reading),
         }
         for span, price in tiers
     ]
 
 
-def _read_span(usage: Any, reading: _Reading) -> _Span | None:
-    """The span of one tier, open where nothing is said; None after a problem."""
-    path = "tiered_rates.usage"
+def _span_item(span: _Span, reading: _Reading) -> Rate:
+    return {
+        "usage_start": plain(span.start) if span.start is not None else None,
+        "usage_end": plain(span.end) if span.end is not None else None,
+        "unit": reading.currency,
+    }
+
+
+def _read_span(usage: Any, reading: _Reading, *, path: str) -> _Span | None:
+    """The span of one price, open where nothing is said; None after a problem."""
     if usage is None:
         return _Span(start=None, end=None)
     if not isinstance(usage, dict):
@@ -317,9 +320,7 @@ def _read_tag_value(value: Any, reading: _Reading) -> Rate:
         reading.problem(f"{path}.tag_value", f"tag_value: {problem}")
     price = _read_value(value, reading, path=path)
     _check_unit(value.get("unit"), reading, path=f"{path}.unit")
-    usage = value.get("usage")
-    if isinstance(usage, dict) and usage.get("unit") is not None:
-        _check_unit(usage["unit"], reading, path=f"{path}.usage.unit")
+    span = _read_span(value.get("usage"), reading, path=f"{path}.usage")
     default = value.get("default")
     if not isinstance(default, bool):
         reading.problem(f"{path}.default", "default is required, true or false.")
@@ -327,6 +328,7 @@ def _read_tag_value(value: Any, reading: _Reading) -> Rate:
         "tag_value": text,
         "value": price,
         "unit": reading.currency,
+        "usage": _span_item(span or _Span(start=None, end=None), reading),
         "description": _read_optional_text(
             value, "description", reading, longest=LONGEST_DESCRIPTION, path=f"{path}.description"
         ),
