@@ -6,17 +6,19 @@ can still be caught.
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import psycopg2
 from opentelemetry.trace import SpanKind
-from sqlalchemy import Connection, create_engine, exc, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from kura.core.errors import DatabaseBusy, DatabaseUnavailable, InvalidData, KuraError
 from kura.core.telemetry import span
@@ -39,6 +41,9 @@ KEEPALIVE: Final = {
     "tcp_user_timeout": "30000",
 }
 RECYCLE_SECONDS: Final = 1800
+QUIET_SECONDS: Final = 5.0
+"""A pooled connection that was not used for so long is asked whether it lives, even if it looks well."""
+IDLE_SINCE: Final = "kura_idle_since"
 
 
 class Database:
@@ -78,11 +83,11 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=wait_seconds,
-            pool_pre_ping=True,
             pool_recycle=RECYCLE_SECONDS,
             pool_use_lifo=True,
             hide_parameters=True,  # labels and costs never reach a log
         )
+        _check_before_use(self._engine)
         trace_statements(self._engine)
         self._idle_arrow_connections: list[ArrowConnection] = []
 
@@ -197,6 +202,40 @@ def in_schema(connection: Connection, schema: str) -> Connection:
     checked = schema_name_checked(schema)
     connection.execute(text("select set_config('search_path', :path, true)"), {"path": f"{quoted(checked)}, public"})
     return connection.execution_options(schema_translate_map={PLACEHOLDER: checked})
+
+
+def _check_before_use(engine: Engine) -> None:
+    """Have dead connections of the pool replaced before they are lent out, all of them when one is found dead.
+
+    Asking each of them each time would double the round trips of short transactions. A server that ends a connection
+    says so, or at least closes it; only of a wire that went silent nothing is heard.
+    """
+
+    def returned(_: Any, entry: ConnectionPoolEntry) -> None:
+        entry.info[IDLE_SINCE] = time.monotonic()
+
+    def lent(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
+        idle_since = entry.info.get(IDLE_SINCE)
+        if idle_since is None:
+            return
+        if time.monotonic() - idle_since < QUIET_SECONDS and not _is_readable(connection):
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except psycopg2.Error as error:
+            raise exc.InvalidatePoolError from error
+
+    event.listen(engine, "checkin", returned)
+    event.listen(engine, "checkout", lent)
+
+
+def _is_readable(connection: Psycopg2Connection) -> bool:
+    """Whether the server has said something unasked, or has gone; a connection that is closed counts as such."""
+    if connection.closed:
+        return True
+    watched = select.poll()
+    watched.register(connection.fileno(), select.POLLIN)
+    return bool(watched.poll(0))
 
 
 def _set_search_path(connection: ArrowConnection, path: str) -> None:
