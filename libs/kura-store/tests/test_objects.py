@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kura.core.errors import BadRequest, ConfigError, ObjectMissing, ObjectStoreUnavailable
-from kura.store import object_s3
+from kura.store import object_directory, object_s3
 from kura.store.objects import ObjectStore, key_checked
 from kura.testing.objects import ACCESS_KEY, SECRET_KEY
 
@@ -223,6 +224,14 @@ class TestEveryStore:
         with store.open_read("a.tar.gz") as reader, tarfile.open(fileobj=reader, mode="r|gz") as archive:
             assert [member.name for member in archive] == ["manifest.json"]
 
+    def test_objects_written_together_are_there_after_the_block(self, store: ObjectStore) -> None:
+        with store.together() as objects, ThreadPoolExecutor(4) as threads:
+            for day in range(8):
+                threads.submit(objects.write, f"data/year=2025/day={day}", bytes([day]), {"day": str(day)})
+
+        assert [store.read(key) for key in store.keys("data/")] == [bytes([day]) for day in range(8)]
+        assert store.metadata("data/year=2025/day=7") == {"day": "7"}
+
     def test_it_answers(self, store: ObjectStore) -> None:
         store.ping()
 
@@ -254,6 +263,30 @@ class TestDirectory:
         os.utime(leftover, (two_hours_ago, two_hours_ago))
         assert store.remove_unfinished(older_than=timedelta(hours=1)) == 1
         assert not leftover.exists()
+
+    def test_every_name_on_the_way_to_an_object_is_brought_to_the_disk_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, synced = ObjectStore.open(f"file://{tmp_path}/store"), []
+        monkeypatch.setattr(object_directory, "_sync_directory", lambda path: synced.append(path.name))
+
+        with store.together() as objects:
+            objects.write("a/b/1", b"", {"manifestid": "1"})
+            objects.write("a/c/1", b"")
+            store.write("a/c/2", b"")
+            assert synced == ["store", "a", "c"]  # of the directories that the others made
+            synced.clear()
+        assert synced == ["store", "a", "b", "c"]
+        synced.clear()
+        store.write("a/b/2", b"")
+        assert synced == ["b"]
+
+    def test_metadata_that_was_lost_with_the_power_is_none(self, tmp_path: Path) -> None:
+        store = ObjectStore.open(f"file://{tmp_path}/store")
+        store.write("key", b"x", {"manifestid": "1"})
+        (tmp_path / "store" / ".kura" / "metadata" / "key").write_bytes(b"")
+
+        assert store.metadata("key") == {}
 
     def test_emptied_directories_go(self, tmp_path: Path) -> None:
         store = ObjectStore.open(f"file://{tmp_path}/store")

@@ -1,7 +1,8 @@
 """The object store in a directory.
 
 An object is a file under its key. It is first written under `.kura/unfinished/`, brought to the disk, then renamed, so
-that it is either there whole or not at all, also after a power cut. Metadata lies beside it in `.kura/metadata/`.
+that it is either there whole or not at all, also after a power cut. Metadata lies beside it in `.kura/metadata/`; it
+explains the object and nothing relies on it, so it is left to the system when it comes to the disk.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -50,10 +52,21 @@ class DirectoryStore(ObjectStore):
         self._metadata = self._root / RESERVED / "metadata"
         with _translating(str(self._root)):
             for directory in (self._unfinished, self._metadata):
-                _make_directory(directory)
+                _make_directories(_missing(directory))
+        self._unsynced: set[Path] | None = None
+        self._young: set[Path] = set()  # directories whose own names may not be on the disk yet, of every writer
 
     def open_write(self, key: str, metadata: Mapping[str, str] | None = None) -> ObjectWriter:
         return _FileWriter(self, key_checked(key), metadata_checked(metadata))
+
+    @contextmanager
+    def together(self) -> Iterator[DirectoryStore]:
+        """Names come to the disk at the end of the block, all after one another: mostly the first brings the others."""
+        store = copy(self)
+        store._unsynced = set()
+        yield store
+        with _translating(str(self._root)):
+            self._sync(store._unsynced)
 
     def delete(self, keys: Iterable[str]) -> int:
         count = 0
@@ -88,7 +101,7 @@ class DirectoryStore(ObjectStore):
             found = path.stat()
             try:
                 metadata = orjson.loads((self._metadata / key).read_bytes())
-            except FileNotFoundError:
+            except (FileNotFoundError, orjson.JSONDecodeError):  # none, or lost with the power
                 metadata = {}
         return ObjectInfo(key=key, size=found.st_size, modified=_moment(found), metadata=metadata)
 
@@ -140,12 +153,21 @@ class DirectoryStore(ObjectStore):
             path, descriptor = self.begin()
             with os.fdopen(descriptor, "wb") as file:
                 file.write(orjson.dumps(dict(metadata), option=orjson.OPT_SORT_KEYS))
-                file.flush()
-                os.fsync(file.fileno())
-            _rename(path, target)
+            _rename(path, target, young=set())
         else:
             target.unlink(missing_ok=True)
-        _rename(unfinished, self._root / key)
+        named = _rename(unfinished, self._root / key, young=self._young)
+        if self._unsynced is None:
+            self._sync(named)
+        else:
+            self._unsynced |= named
+
+    def _sync(self, directories: Iterable[Path]) -> None:
+        """Bring the names in these directories to the disk, from the top."""
+        for directory in sorted(directories):
+            grown = {young for young in self._young.copy() if young.parent == directory and young.exists()}
+            _sync_directory(directory)
+            self._young -= grown
 
 
 class _FileWriter(ObjectWriter):
@@ -227,30 +249,35 @@ def _translating(key: str) -> Iterator[None]:
         raise ObjectStoreUnavailable(f"The object store failed at {key}: {error.strerror}.") from error
 
 
-def _rename(source: Path, target: Path) -> None:
-    """Rename and bring both the name and new directories to the disk."""
+def _rename(source: Path, target: Path, *, young: set[Path]) -> set[Path]:
+    """Rename, making what directories are missing; the directories that hold a new name on the way to the target."""
     for attempt in range(1, PLACING_ATTEMPTS + 1):
-        made = _make_directory(target.parent)
+        missing = _missing(target.parent)
+        young.update(missing)
+        _make_directories(missing)
         try:
             source.replace(target)
+            break
         except FileNotFoundError:
             if attempt == PLACING_ATTEMPTS or not source.exists():
                 raise
-        else:
-            for directory in {target.parent, *(directory.parent for directory in made)}:
-                _sync_directory(directory)
-            return
+    grown = (way.parent for way in (target.parent, *target.parent.parents) if way in young)
+    return {target.parent, *(made.parent for made in missing), *grown}
 
 
-def _make_directory(directory: Path) -> list[Path]:
-    """Make it and its parents, private all of them; those that were missing."""
-    missing = []
+def _missing(directory: Path) -> list[Path]:
+    """Those of it and its parents that do not exist, from the top."""
+    missing: list[Path] = []
     while not directory.exists():
-        missing.append(directory)
+        missing.insert(0, directory)
         directory = directory.parent
-    for new in reversed(missing):
-        new.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
     return missing
+
+
+def _make_directories(directories: Iterable[Path]) -> None:
+    """Make them, private all of them."""
+    for directory in directories:
+        directory.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -174,6 +175,10 @@ class ObjectStore(ABC):
             for chunk in (content,) if isinstance(content, bytes) else content:
                 writer.write(chunk)
         return writer.tell()
+
+    def together(self) -> AbstractContextManager[ObjectStore]:
+        """This store for writing several objects from any thread: seen as soon as written, kept once the block ends."""
+        return nullcontext(self)
 
     @abstractmethod
     def delete(self, keys: Iterable[str]) -> int:
