@@ -367,7 +367,9 @@ def test_gpus_of_the_current_month_wait(with_gpus: Cluster):
     assert gpu_costs(with_gpus) == near({"a": 5, "b": 5, "GPU unallocated": 10})
 
 
-def test_on_the_second_the_gpus_of_the_month_before_are_distributed(with_gpus: Cluster):
+@pytest.mark.parametrize("last", [date(2099, 12, 31), JANUARY.last], ids=["prices go on", "prices end"])
+def test_on_the_second_the_gpus_of_the_month_before_are_distributed(with_gpus: Cluster, last: date):
+    with_gpus.sql("update price_list set effective_end_date = :last", last=last)
     apply(with_gpus, today=JANUARY.last)
     with_gpus.sql(
         "insert into reporting_ocpusagereportperiod"

@@ -100,9 +100,24 @@ def apply_cost_model(
     if facts is None:
         return Outcome(notes=["The month has no report period: nothing was ever taken in for it."])
 
-    if not facts.model.rates and is_without_costs(run, resources, facts):
-        return Outcome()
+    outcome = Outcome()
+    if facts.model.rates or not is_without_costs(run, resources, facts):
+        outcome = write_month(run, resources, facts, step_ended=step_ended, engine_opened=engine_opened, today=today)
+    if is_second_of(run.days, today):
+        distribute_previous_month(run, resources, engine_opened, today=today)
+    return outcome
 
+
+def write_month(
+    run: SummaryRun,
+    resources: Resources,
+    facts: CostFacts,
+    *,
+    step_ended: StepEnded,
+    engine_opened: Callable[[Engine], None],
+    today: date,
+) -> Outcome:
+    """Replace the costs of the range and what is filled from them."""
     with resources.database.begin() as connection:
         ensure_partitions(connection, run.schema, months=[run.days.start])
     step_ended("partitions", 0, 0)
@@ -132,9 +147,6 @@ def apply_cost_model(
         month_summary.fold_month(tx, provider_uuid=run.provider_uuid, month=run.month)
         assert_held(tx, run.fence)
     step_ended("fold_month", rows_read, written)
-
-    if is_second_of(run.days, today):
-        distribute_previous_month(run, resources, engine_opened, today=today)
     return Outcome(rows_read=rows_read, rows_written=written)
 
 
