@@ -205,7 +205,13 @@ def cell(value: str, column: bytes = b"pod_usage_cpu_core_seconds") -> bytes:
     return HEADER + b",".join(values) + b"\n" + ROW
 
 
+def huge(value: float, rows: int) -> bytes:
+    return csv_bytes(pods(DAY, range(1), pod_usage_cpu_core_seconds=value) * rows)
+
+
 REFUSED_FILES = {
+    "values of a day that no table holds": (huge(1e18, 101), "pod_usage_cpu_core_seconds add up to more"),
+    "the same below zero": (huge(-1e18, 101), "pod_usage_cpu_core_seconds add up to more"),
     "100,000 columns": (wide(100_000), "more than 1000 columns"),
     "quote open to the end": (HEADER + b'"' + ROW * 1000, "never ends"),
     "quote open in the header": (b'"' + GOOD, "never ends"),

@@ -90,6 +90,10 @@ MEANING: Final[dict[str, type[KuraError]]] = {
 }
 
 
+WORDS: Final[dict[str, str]] = {"22003": "numbers add up to more than the tables hold"}
+"""What to say instead of the server's own words, by SQLSTATE."""
+
+
 def meaning_of(sqlstate: str | None) -> type[KuraError]:
     """The error class of a SQLSTATE; without one the connection itself failed."""
     if not sqlstate:
@@ -105,6 +109,7 @@ def translated(sqlstate: str | None, message: str, *, constraint: str = "") -> K
     """The error to raise. The message is the server's first line: details may hold values of rows."""
     out_of_connections = not sqlstate and OUT_OF_CONNECTIONS.search(message)
     kind = DatabaseBusy if out_of_connections else meaning_of(sqlstate)
+    message = WORDS.get(sqlstate or "", message)
     first_line = message.strip().splitlines()[0] if message.strip() else ""
     if issubclass(kind, ConstraintViolated):
         return kind(first_line, constraint=constraint)

@@ -29,7 +29,7 @@ from kura.workers.ocp import daily
 from kura.workers.ocp.cells import DayWindow, Layout, TypedBlock, labels_as_json, read_header, type_block
 from kura.workers.ocp.labels import LabelTexts
 from kura.workers.ocp.refusal import FileRefused
-from kura.workers.ocp.report_types import ReportType, recognise
+from kura.workers.ocp.report_types import MOST_SECONDS_OF_A_DAY, ReportType, recognise
 from kura.workers.ocp.rows import BLOCK_BYTES, Block, Readable, first_row, row_blocks
 from kura.workers.ocp.times import MS_PER_DAY, day_of
 
@@ -229,6 +229,7 @@ class _HourlyPart:
     writer: pq.ParquetWriter
     rows: int = 0
     starts: set[int] = field(default_factory=set)
+    seconds: Counter[str] = field(default_factory=Counter)  # how much the columns of seconds add up to
 
 
 class _HourlyFiles:
@@ -251,9 +252,15 @@ class _HourlyFiles:
             order = np.argsort(days, kind="stable")
             chunk, starts, days = chunk.take(pa.array(order)), starts[order], days[order]
         edges = np.flatnonzero(np.diff(days)) + 1
+        seconds = {name: np.abs(chunk[name].to_numpy()) for name in self._layout.report_type.seconds}
         for first, last in zip([0, *edges.tolist()], [*edges.tolist(), len(days)], strict=True):
-            part = self._part(day_of(int(starts[first])))
+            day = day_of(int(starts[first]))
+            part = self._part(day)
             part.rows += last - first
+            for name, amounts in seconds.items():
+                part.seconds[name] += amounts[first:last].sum()
+                if part.seconds[name] > MOST_SECONDS_OF_A_DAY:
+                    raise FileRefused(f"on {day} the values of {name} add up to more than any cluster can use")
             part.starts.update(np.unique(starts[first:last]).tolist())
             for offset in range(first, last, ROW_GROUP_ROWS):
                 rows = chunk.slice(offset, min(ROW_GROUP_ROWS, last - offset))

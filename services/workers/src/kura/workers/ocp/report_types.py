@@ -34,6 +34,10 @@ LARGEST = {
 }
 """Columns whose tables hold less: numeric(18,2), 24 times as much in numeric(33,15), and integer."""
 
+MOST_SECONDS_OF_A_DAY = 1e20
+"""Core-seconds or seconds that the rows of one file may add up to on one day. Tables hold 36 times as much, and a day
+of all processors of the world is less. Byte-seconds are not limited: their tables hold any sum of plausible rows."""
+
 LONGEST = {
     **dict.fromkeys(
         ("namespace", "node", "resource_id", "persistentvolume", "persistentvolumeclaim", "storageclass"), 253
@@ -79,6 +83,11 @@ class ReportType:
     def columns(self) -> tuple[str, ...]:
         """Every column of the hourly data, in the order they are stored."""
         return (*TIME_COLUMNS, *self.required, *self.optional, *self.derived)
+
+    @property
+    def seconds(self) -> tuple[str, ...]:
+        """Columns of MOST_SECONDS_OF_A_DAY."""
+        return tuple(name for name in self.daily_sum if "byte" not in name)
 
     def kind(self, column: str) -> Kind:
         return self.kinds[column]
