@@ -18,6 +18,7 @@ from kura.store.tables.tenant import (
     ENABLED_CURRENCY,
     ENABLED_TAG_KEYS,
     GPU_SUMMARY,
+    MONTHLY_EXCHANGE_RATE,
     TENANT,
     VM_SUMMARY,
 )
@@ -46,7 +47,14 @@ LABELS = (
     {"app": "ü [a&b] 'c' \"d\\", "env": ""},
     {},
 )
-RATES = {"USD": {"USD": 1, "EUR": 0.9}, "EUR": {"EUR": 1, "USD": 1.2}}
+RATES = {"USD": {"USD": 1, "EUR": 0.9}, "EUR": {"EUR": 1, "USD": 1.2, "CHF": 0.97}}
+STATIC = {
+    ("2024-03", "USD", "CHF"): "0.7",
+    ("2024-05", "EUR", "CHF"): "0.95",
+    ("2024-06", "USD", "CHF"): "0.875",
+    ("2024-06", "CHF", "USD"): "3",
+}
+"""Rates set by hand, by month, base and target."""
 DISTRIBUTED = ("platform_distributed", "worker_distributed", "unattributed_network", "unattributed_storage")
 FIRST_DAY = date(2024, 3, 21)
 
@@ -204,12 +212,27 @@ def load(connection: Connection) -> None:
 
 
 def add_settings(connection: Connection) -> None:
-    """Keys, a cost group, currencies, of which GBP has no rates, a cost model in euros, and one cluster on AWS."""
+    """Keys, a cost group, currencies, a cost model in euros, and one cluster on AWS.
+
+    GBP has no rates; of CHF some are set by hand.
+    """
     names = ("app", "env", "disk", "node", "odd/key.x-1", "usage")
     keys = [{"key": key, "provider_type": "OCP"} for key in names]
     connection.execute(insert(ENABLED_TAG_KEYS), keys)
     connection.execute(insert(COST_CATEGORY).values(name="Apps", source_type="OCP", system_default=False, label=[]))
-    connection.execute(insert(ENABLED_CURRENCY), [{"currency_code": code} for code in ("EUR", "GBP")])
+    connection.execute(insert(ENABLED_CURRENCY), [{"currency_code": code} for code in ("EUR", "GBP", "CHF")])
+    own = [
+        {
+            "effective_date": date.fromisoformat(f"{month}-01"),
+            "base_currency": base,
+            "target_currency": target,
+            "exchange_rate": rate,
+            "rate_type": "static",
+        }
+        for (month, base, target), rate in STATIC.items()
+    ]
+    fetched = {**own[0], "effective_date": date(2024, 4, 1), "rate_type": "dynamic"}
+    connection.execute(insert(MONTHLY_EXCHANGE_RATE), [*own, fetched])
     connection.execute(delete(EXCHANGE_RATE_DICTIONARY))
     connection.execute(insert(EXCHANGE_RATE_DICTIONARY).values(currency_exchange_dictionary=RATES))
     model = insert(COST_MODEL).values(name="euros", source_type="OCP", currency="EUR").returning(COST_MODEL.c.uuid)
@@ -235,6 +258,7 @@ def read(connection: Connection) -> Data:
         cost_groups={row.id: row.name for row in groups},
         model_currencies={str(CLUSTERS["cl-a"][0]): "EUR"},
         rates=RATES,
-        enabled=frozenset({"USD", "EUR", "GBP"}),
+        enabled=frozenset({"USD", "EUR", "GBP", "CHF"}),
+        static=STATIC,
         clouds={str(CLUSTERS["cl-c"][0]): "aws"},
     )

@@ -122,6 +122,14 @@ REQUESTS = {
         f"{DAY}&{PROJECT}&order_by[date]=2024-06-11",
         f"{DAY}&{CLUSTER}&order_by[date]=2024-06-01&filter[limit]=2",
         f"{QUARTER_MONTHLY}&{CLUSTER}&{PROJECT}&order_by[date]=2024-06-10&filter[limit]=4",
+        f"{QUARTER}&currency=CHF&limit=0",
+        f"{QUARTER_MONTHLY}&currency=CHF&{CLUSTER}",
+        f"{QUARTER_MONTHLY}&currency=CHF&{CLUSTER}&{NODE}&{PROJECT}&filter[limit]=4",
+        f"{QUARTER_MONTHLY}&currency=CHF&{PROJECT}&order_by[distributed_cost]=desc",
+        f"{MONTH}&currency=CHF&{PROJECT}&filter[limit]=2&filter[offset]=1&order_by[distributed_cost]=asc",
+        f"{MONTH}&currency=CHF&delta=cost&{PROJECT}&filter[limit]=2&order_by[delta]=asc",
+        f"{BEFORE}&currency=CHF&{APP}&delta=cost",
+        f"filter[time_scope_value]=-30&currency=CHF&delta=distributed_cost&{PROJECT}",
         f"{MONTH}&delta=cost",
         f"{MONTH_DAILY}&delta=cost&{CLUSTER}",
         f"{MONTH}&delta=cost&{PROJECT}&filter[limit]=2&order_by[delta]=asc",
@@ -197,6 +205,7 @@ REQUESTS = {
         f"{MONTH}&{CLUSTER}&{NODE}",
         f"{MONTH}&{CLUSTER}&{NODE}&filter[limit]=1",
         f"{MONTH}&{CLUSTER}&{NODE}&filter[limit]=1&currency=GBP",
+        f"{BEFORE}&{CLUSTER}&{NODE}&filter[limit]=1&currency=CHF",
         f"{MONTH}&delta=cost&{CLUSTER}",
         f"{MONTH}&delta=usage",
     ],
@@ -209,6 +218,7 @@ REQUESTS = {
         f"{MONTH}&group_by[gpu_model]=*&filter[node]=n1&order_by[node]=asc",
         f"{MONTH}&{CLUSTER}&filter[limit]=3",
         f"{MONTH}&exclude[gpu_model]=A100&currency=EUR",
+        f"{MONTH}&group_by[gpu_name]=*&filter[limit]=2&currency=CHF",
         f"{MONTH}&group_by[gpu_name]=*&filter[limit]=2&filter[offset]=0&order_by[gpu_vendor]=asc",
         f"{MONTH}&group_by[gpu_name]=*&filter[limit]=2&filter[offset]=1&order_by[gpu_mode]=desc",
         f"{MONTH}&group_by[gpu_name]=*&filter[limit]=1&filter[offset]=0&order_by[node]=desc",
@@ -221,6 +231,7 @@ REQUESTS = {
     "openshift/resources/virtual-machines": [
         "",
         "filter[time_scope_value]=-2",
+        "filter[time_scope_value]=-1&currency=CHF",
         "limit=2&offset=1&order_by[vm_name]=desc",
         "order_by[request_cpu]=asc&filter[project]=web",
         "filter[tag:app]=shop&order_by[distributed_cost]=asc",
@@ -251,6 +262,7 @@ CSV = [
     f"{MONTH_DAILY}&{APP}&limit=3&offset=2",
     f"{MONTH}&{PROJECT}&filter[limit]=2",
     f"{MONTH}&{CLUSTER}&{NODE}&currency=EUR",
+    f"{QUARTER_MONTHLY}&{CLUSTER}&currency=CHF",
 ]
 
 

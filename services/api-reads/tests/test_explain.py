@@ -15,6 +15,7 @@ from kura.store.tables.tenant import (
     COST_MODEL_MAP,
     DAILY_SUMMARY,
     ENABLED_CURRENCY,
+    MONTHLY_EXCHANGE_RATE,
     PRICE_LIST,
     RATES_TO_USAGE,
 )
@@ -229,6 +230,51 @@ async def test_the_lines_add_up_to_the_report(ask: Asker, question: str):
 @pytest.mark.parametrize("currency", ["EUR", "USD"])
 async def test_the_lines_add_up_in_every_currency(ask: Asker, currencies: None, question: str, currency: str):
     await check_sums(ask, f"{question}&currency={currency}")
+
+
+BOTH_MONTHS = "start_date=2024-05-01&end_date=2024-06-18"
+
+
+@pytest.fixture(scope="module")
+def static_rates(currencies: None, writer: Database) -> None:
+    """Some rates of francs are set by hand, of each month others; the rest is one to one."""
+    pairs = {("05", "EUR"): "0.95", ("06", "USD"): "0.875", ("06", "EUR"): "0.9"}
+    rows = [
+        {
+            "effective_date": date(2024, int(month), 1),
+            "base_currency": base,
+            "target_currency": "CHF",
+            "exchange_rate": rate,
+            "rate_type": "static",
+        }
+        for (month, base), rate in pairs.items()
+    ]
+    with writer.tenant(SCHEMA) as connection:
+        connection.execute(insert(ENABLED_CURRENCY).values(currency_code="CHF"))
+        connection.execute(insert(MONTHLY_EXCHANGE_RATE), rows)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        JUNE,
+        BOTH_MONTHS,
+        f"{BOTH_MONTHS}&filter[resolution]=monthly",
+        f"{BOTH_MONTHS}&filter[resolution]=monthly&group_by[project]=*",
+        f"{BOTH_MONTHS}&filter[resolution]=monthly&group_by[tag:app]=*",
+        f"{BOTH_MONTHS}&filter[project]=web&filter[tag:app]=shop",
+    ],
+)
+async def test_the_lines_add_up_with_rates_set_by_hand(ask: Asker, static_rates: None, question: str):
+    await check_sums(ask, f"{question}&currency=CHF")
+
+
+async def test_a_line_shows_the_rate_of_its_month(ask: Asker, static_rates: None):
+    answer = await ask(f"{EXPLAIN}?{BOTH_MONTHS}&filter[resolution]=monthly&currency=CHF&limit=1000")
+
+    factors = {(line["date"], line["kind"]): line.get("exchange_rate", 1.0) for line in answer["data"]}
+    assert factors["2024-05", "raw"] == 1.0, "none is set, none was fetched"
+    assert factors["2024-06", "raw"] == 0.875
 
 
 async def test_lines_by_day_and_project_are_the_rows_of_the_report(ask: Asker):

@@ -1,6 +1,8 @@
 """Evaluation of reports beyond the worked examples: filters, orders, ranking, money, CSV (read-api §2–§4, §9)."""
 
+from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, insert, update
@@ -13,6 +15,7 @@ from kura.store.tables.tenant import (
     DAILY_SUMMARY,
     ENABLED_CURRENCY,
     ENABLED_TAG_KEYS,
+    MONTHLY_EXCHANGE_RATE,
     REPORT_PERIOD,
 )
 from kura.testing.asking import Asker
@@ -342,6 +345,34 @@ async def test_the_worked_example_of_currencies(ask: Asker, euros, currency: str
     assert total(answer["meta"]["total"]) == pytest.approx(cost, abs=1e-12)
     assert answer["meta"]["total"]["cost"]["total"]["units"] == currency
     assert answer["meta"]["currency"] == currency
+
+
+def static_rate(month: date, base: str, target: str, value: str) -> dict[str, Any]:
+    pair = {"base_currency": base, "target_currency": target}
+    return {"effective_date": month, **pair, "exchange_rate": value, "rate_type": "static"}
+
+
+async def test_the_rate_set_for_a_month_stands_before_the_fetched_one(ask: Asker, writer: Database, euros):
+    june, may = date(2024, 6, 1), date(2024, 5, 1)
+
+    async def cost(query: str) -> float:
+        return total((await ask(f"{COSTS}?{query}"))["meta"]["total"])
+
+    in_may = "filter[time_scope_value]=-2&currency=USD"
+    before = await cost(in_may)
+    assert await cost(f"{DAY_17}&currency=USD") == pytest.approx(137.72 + 15 * 1.2 + 12)
+    with writer.tenant(SCHEMA) as connection:
+        connection.execute(insert(MONTHLY_EXCHANGE_RATE), static_rate(june, "EUR", "USD", "1.5"))
+    assert await cost(f"{DAY_17}&currency=USD") == pytest.approx(137.72 + 15 * 1.5 + 12)
+    assert await cost(f"{DAY_17}&currency=EUR") == pytest.approx(150.948), "the opposite pair is another one"
+    assert await cost(in_may) == before
+    with writer.tenant(SCHEMA) as connection:
+        rates = [static_rate(june, "USD", "EUR", "0.5"), static_rate(may, "EUR", "USD", "2")]
+        connection.execute(insert(MONTHLY_EXCHANGE_RATE), rates)
+    assert await cost(f"{DAY_17}&currency=EUR") == pytest.approx(137.72 * 0.5 + 15 + 12)
+    with writer.tenant(SCHEMA) as connection:
+        connection.execute(delete(MONTHLY_EXCHANGE_RATE))
+    assert await cost(f"{DAY_17}&currency=USD") == pytest.approx(167.72)
 
 
 async def test_csv_shows_the_largest_factor(ask: Asker, euros):

@@ -48,6 +48,7 @@ class Data:
     rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     enabled: frozenset[str] = frozenset({"USD"})
     clouds: Mapping[str, str] = field(default_factory=dict)
+    static: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     currency: str = "USD"
 
 
@@ -216,7 +217,7 @@ class Reporter:
         if report.inherent and report.inherent not in self.groups:
             self.groups = [*self.groups, report.inherent]
         self.currency = self.request.plain.get("currency", data.currency).upper()
-        self.exchange = Exchange(self.currency, data.rates, data.enabled, data.model_currencies)
+        self.exchange = Exchange(self.currency, data.rates, data.enabled, data.model_currencies, data.static)
         self.table = self.choose_table()
 
     # -------------------------------------------------------------------------------------------- which rows

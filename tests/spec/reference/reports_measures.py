@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from fractions import Fraction
 from typing import Any
 
@@ -20,18 +21,22 @@ class Exchange:
     rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     enabled: frozenset[str] = frozenset()
     model_currencies: Mapping[str, str] = field(default_factory=dict)
+    static: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    """Rates set by hand, by month, base and target."""
 
-    def factor(self, base: str | None) -> Fraction:
+    def factor(self, base: str | None, day: date) -> Fraction:
+        if (rate := self.static.get((f"{day:%Y-%m}", base or "", self.currency))) is not None:
+            return Fraction(rate)
         if base is None or base == self.currency or base not in self.enabled:
             return Fraction(1)
         rate = self.rates.get(base, {}).get(self.currency)
         return Fraction(1) if rate is None else Fraction(str(rate))
 
     def of_model(self, row: Row) -> Fraction:
-        return self.factor(self.model_currencies.get(str(row["source_uuid"])))
+        return self.factor(self.model_currencies.get(str(row["source_uuid"])), row["usage_start"])
 
     def of_bill(self, row: Row) -> Fraction:
-        return self.factor(row["raw_currency"])
+        return self.factor(row["raw_currency"], row["usage_start"])
 
 
 Measure = Callable[[list[Row], Exchange], Values]

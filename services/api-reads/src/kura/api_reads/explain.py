@@ -137,7 +137,7 @@ def _rate_lines(connection: Connection, plan: Plan) -> list[Line]:
     price_lists = price_lists_of(connection, {row["price_list_id"] for row in rows if row["price_list_id"] is not None})
     lines = []
     for row in rows:
-        factor = plan.rates.by_source.get(str(row["source_uuid"]), Decimal(1))
+        factor = plan.rates.of_source(str(row["source_uuid"]), row["bucket"])
         metric = labelled_metric(row["metric"])
         price_list = price_lists.get(row["price_list_id"])
         tag = {"key": row["tag_key"], "value": row["tag_value"]} if row["tag_key"] is not None else None
@@ -222,7 +222,7 @@ def _distributed_lines(connection: Connection, plan: Plan) -> list[Line]:
 
 def _bill_currency(plan: Plan, lines: Rows) -> Column:
     """Currency of the cost row that a line explains; it is asked for only where it makes a difference."""
-    if not plan.rates.by_bill_currency:
+    if not plan.rates.convert_bills:
         return literal(None, Text)
     line, daily = lines.c, tenant_table(DAILY).alias("explained")
     same = [
@@ -262,7 +262,7 @@ def _bill_lines(connection: Connection, plan: Plan) -> list[Line]:
     )
     lines = []
     for row in fetched(connection, statement):
-        factor = plan.rates.by_bill_currency.get(row["currency"] or "", Decimal(1))
+        factor = plan.rates.of_bill(row["currency"], row["bucket"])
         base: dict[str, Any] = {"cost_type": INFRASTRUCTURE}
         amounts = {
             "raw": (row["raw"], base),

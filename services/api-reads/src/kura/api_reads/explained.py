@@ -160,9 +160,9 @@ def distributed_line(row: Mapping[str, Any], plan: Plan) -> Line:
     """What a row of distribution says, in the requested currency; its pool by name."""
     kind = row["rate_type"]
     if kind in OF_THE_BILL:
-        factor = plan.rates.by_bill_currency.get(row["currency"] or "", Decimal(1))
+        factor = plan.rates.of_bill(row["currency"], row["bucket"])
     else:
-        factor = plan.rates.by_source.get(str(row["source_uuid"]), Decimal(1))
+        factor = plan.rates.of_source(str(row["source_uuid"]), row["bucket"])
     return Line(
         bucket=row["bucket"],
         groups=groups_of(row, plan),

@@ -130,7 +130,7 @@ def _rate_lines(connection: Connection, plan: Plan) -> list[Line]:
             if price.monthly_cost_type == monthly
         ]
         used = quantities.get((row["bucket"], groups_of(row, plan), source), {})
-        factor = plan.rates.by_source.get(source, Decimal(1))
+        factor = plan.rates.of_source(source, row["bucket"])
         for resource in RESOURCES:
             for cost, details in _parts(row[resource], resource, known, used=used, lists=lists):
                 line = Line(

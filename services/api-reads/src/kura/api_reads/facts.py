@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -13,8 +14,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
 from kura.api_reads.reports.plan import Rates, Stored
+from kura.api_reads.reports.time_scope import Scope
 from kura.core.currencies import SYSTEM_DEFAULT
 from kura.core.days import DayRange, Month
+from kura.store.exchange_rates import STATIC
 from kura.store.tables.shared import EXCHANGE_RATE_DICTIONARY
 from kura.store.tables.tenant import (
     COST_CATEGORY,
@@ -23,9 +26,20 @@ from kura.store.tables.tenant import (
     COST_SUMMARY,
     ENABLED_CURRENCY,
     ENABLED_TAG_KEYS,
+    MONTHLY_EXCHANGE_RATE,
     REPORT_PERIOD,
     TENANT_SETTINGS,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticRate:
+    """What was set by hand for one pair and month."""
+
+    month: Month
+    base: str
+    target: str
+    rate: Decimal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +54,7 @@ class Facts:
     tag_keys: frozenset[str]
     source_currencies: Mapping[str, str]
     exchange: Mapping[str, Mapping[str, Any]]
+    static_rates: Sequence[StaticRate]
     stored: Stored
 
 
@@ -62,6 +77,7 @@ def _statement() -> Select[*tuple[Any, ...]]:
         known_keys,
         models,
         select(EXCHANGE_RATE_DICTIONARY.c.currency_exchange_dictionary).limit(1),
+        _static_rates(),
         select(func.min(COST_SUMMARY.c.usage_start)),
         select(func.max(COST_SUMMARY.c.usage_start)),
         _unfolded_months(),
@@ -69,6 +85,14 @@ def _statement() -> Select[*tuple[Any, ...]]:
         select(func.set_config(literal("statement_timeout"), bindparam("statement_timeout", type_=Text), true())),
     ]
     return select(*(part.scalar_subquery() for part in asked))
+
+
+def _static_rates() -> Select[Any]:
+    """Lists of first day of the month, base, target and rate, as texts."""
+    rates = MONTHLY_EXCHANGE_RATE.c
+    columns = (rates.effective_date, rates.base_currency, rates.target_currency, rates.exchange_rate)
+    texts = func.jsonb_build_array(*(cast(column, Text) for column in columns))
+    return select(func.jsonb_agg(texts)).where(rates.rate_type == STATIC)
 
 
 def _unfolded_months() -> Select[Any]:
@@ -99,7 +123,8 @@ def read_facts(
     """
     asked = {"provider_type": provider_type, "tag_keys": list(tag_keys), **session}
     row: Any = connection.execute(_statement(), asked).one()
-    currency, cost_type, months, enabled, cost_groups, keys, source_currencies, rates, first, last, unfolded, *_ = row
+    currency, cost_type, months, enabled, cost_groups, keys, source_currencies, *others = row
+    rates, static_rates, first, last, unfolded, *_ = others
     account_currency = currency or SYSTEM_DEFAULT
     return Facts(
         account_currency=account_currency,
@@ -110,6 +135,10 @@ def read_facts(
         tag_keys=frozenset(keys or ()),
         source_currencies=source_currencies or {},
         exchange=rates or {},
+        static_rates=[
+            StaticRate(month=Month.of(date.fromisoformat(day)), base=base, target=target, rate=Decimal(rate))
+            for day, base, target, rate in static_rates or ()
+        ],
         stored=Stored(
             days=DayRange(first, last) if first is not None else None,
             unfolded=frozenset(Month.of(start) for start in unfolded or ()),
@@ -117,8 +146,11 @@ def read_facts(
     )
 
 
-def rates_to(currency: str, facts: Facts) -> Rates:
-    """Factors that bring stored money to `currency`; a missing pair or base has factor 1 (read-api §9)."""
+def rates_to(currency: str, facts: Facts, scope: Scope) -> Rates:
+    """Factors that bring stored money to `currency`; a missing pair or base has factor 1 (read-api §9).
+
+    Of those that were set by hand, the ones of months in `scope` and in the window that it is compared with.
+    """
     factors: dict[str, Decimal] = {}
     for base, targets in facts.exchange.items():
         rate = targets.get(currency) if isinstance(targets, Mapping) else None
@@ -128,4 +160,11 @@ def rates_to(currency: str, facts: Facts) -> Rates:
         by_bill_currency=factors,
         by_source={source: factors[base] for source, base in facts.source_currencies.items() if base in factors},
         source_currencies=facts.source_currencies,
+        static={
+            (found.month, found.base): found.rate
+            for found in facts.static_rates
+            if found.target == currency
+            and scope.previous().start <= found.month.last
+            and found.month.first <= scope.end
+        },
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -30,6 +31,7 @@ from kura.api_reads.reports.measures import (
     Zero,
 )
 from kura.api_reads.reports.plan import Plan
+from kura.core.days import Month
 
 Column = ColumnElement[Any]
 Measured = Mapping[str, Formula]
@@ -104,11 +106,25 @@ class Formulas:
     def _factor(self, money: Money | None) -> Column | None:
         """The exchange factor of a cell; None when it is 1 for all of them."""
         c = self.cells.c
-        if money is Money.BILL and self.rates.by_bill_currency:
-            return _factor(self.rates.by_bill_currency, c.raw_currency)
-        if money is Money.COST_MODEL and self.rates.by_source:
-            return _factor(self.rates.by_source, sql_cast(c.source_uuid, Text))
+        if money is Money.BILL and self.rates.convert_bills:
+            return self._looked_up_factor(self.rates.static, self.rates.by_bill_currency, c.raw_currency)
+        if money is Money.COST_MODEL and self.rates.convert_models:
+            source = sql_cast(c.source_uuid, Text)
+            return self._looked_up_factor(self.rates.static_by_source, self.rates.by_source, source)
         return None
+
+    def _looked_up_factor(
+        self, static: Mapping[tuple[Month, str], Decimal], current: Mapping[str, Decimal], key: Column
+    ) -> Column:
+        """The factor of the cell's month and key, else that of the key alone, else 1."""
+        factors: list[Column] = []
+        if static:
+            of_cell = func.to_char(self.cells.c.bucket, "YYYY-MM")
+            by_month = {f"{month} {name}": factor for (month, name), factor in static.items()}
+            factors.append(_number(by_month, func.concat(of_cell, " ", key)))
+        if current:
+            factors.append(_number(current, key))
+        return func.coalesce(*factors, 1)
 
     def largest_factor(self) -> Column:
         """The largest factor applied, as the CSV shows it."""
@@ -146,8 +162,8 @@ def _looked_up(values: Mapping[str, Any], key: Column) -> Column:
     return sql_cast(sql_cast(literal(document), JSONB)[key].astext, Text)
 
 
-def _factor(factors: Mapping[str, Any], key: Column) -> Column:
-    return func.coalesce(sql_cast(_looked_up(factors, key), Numeric), 1)
+def _number(values: Mapping[str, Any], key: Column) -> Column:
+    return sql_cast(_looked_up(values, key), Numeric)
 
 
 def _distinct(column: Column) -> Column:

@@ -17,14 +17,48 @@ from kura.core.days import DayRange, Month
 INDEXED_KEYS = ("project", "node")
 """Keys by whose values an index finds rows of the daily summary."""
 
+ONE = Decimal(1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Exchange factors to the requested currency; what is not listed has factor 1 (read-api §9)."""
+    """Exchange factors to the requested currency; what is not listed has factor 1 (read-api §9).
+
+    Factors that were set by hand hold for the rows of a month; the others hold for all rows that have none of those.
+    """
 
     by_bill_currency: Mapping[str, Decimal] = field(default_factory=dict)
     by_source: Mapping[str, Decimal] = field(default_factory=dict)
     source_currencies: Mapping[str, str] = field(default_factory=dict)
+    static: Mapping[tuple[Month, str], Decimal] = field(default_factory=dict)
+    """By month and currency of the bill or the cost model."""
+
+    @property
+    def convert_bills(self) -> bool:
+        return bool(self.by_bill_currency or self.static)
+
+    @property
+    def convert_models(self) -> bool:
+        return bool(self.by_source or self.static_by_source)
+
+    @property
+    def static_by_source(self) -> Mapping[tuple[Month, str], Decimal]:
+        return {
+            (month, source): rate
+            for (month, currency), rate in self.static.items()
+            for source, stored in self.source_currencies.items()
+            if stored == currency
+        }
+
+    def of_bill(self, currency: str | None, day: date) -> Decimal:
+        """The factor of a bill's amounts on a day."""
+        rate = self.static.get((Month.of(day), currency or ""))
+        return rate if rate is not None else self.by_bill_currency.get(currency or "", ONE)
+
+    def of_source(self, source: str, day: date) -> Decimal:
+        """The factor of what a source's cost model makes of a day."""
+        rate = self.static.get((Month.of(day), self.source_currencies.get(source, "")))
+        return rate if rate is not None else self.by_source.get(source, ONE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +139,7 @@ class Plan:
         return (
             self.table == DAILY
             and any(key in INDEXED_KEYS and key not in self.folded_keys for key in self.groups)
-            and not self.rates.by_bill_currency
+            and not self.rates.convert_bills
             and all(isinstance(formula, Sum | Plus | Same | Zero) for formula in self.report.measures.values())
         )
 

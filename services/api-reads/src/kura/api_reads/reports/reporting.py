@@ -86,7 +86,8 @@ def planned(
     """A checked request and what the database is to be asked for it. ParameterErrors, Forbidden."""
     facts = read_facts(connection, tag_keys=tag_keys_named(query), session=rules.session)
     parameters = read_parameters(query, report, known_of(facts, rules, today))
-    return parameters, planning.make_plan(parameters, limits, rates_to(parameters.currency, facts), facts.stored)
+    rates = rates_to(parameters.currency, facts, parameters.scope)
+    return parameters, planning.make_plan(parameters, limits, rates, facts.stored)
 
 
 def answer_report(
