@@ -15,6 +15,7 @@ from cluster_house import DAY, HOUR_SECONDS, JANUARY, Cluster, midnight, pod_day
 from sqlalchemy import insert
 
 from kura.aggregator.cost_facts import model_of, priced_on
+from kura.aggregator.pipelines import costs
 from kura.aggregator.pipelines.cost_preview import Preview, preview_costs
 from kura.aggregator.pipelines.costs import apply_cost_model
 from kura.aggregator.pipelines.openshift import Fence, Outcome, SummaryRun
@@ -163,7 +164,7 @@ def test_a_second_run_changes_nothing(priced: Cluster):
     assert digest(priced) == first
 
 
-def test_the_engine_and_postgresql_fill_the_same_tables_with_costs(priced: Cluster):
+def test_the_engine_and_postgresql_fill_the_same_tables_with_costs(priced: Cluster, monkeypatch: pytest.MonkeyPatch):
     priced.take_in("storage_usage", [volume_day(NEXT_DAY, pod="gone", claim="idle")], daily=True, days=[NEXT_DAY])
     priced.run(DAY, NEXT_DAY)
     apply(priced, DAY, NEXT_DAY)
@@ -172,6 +173,24 @@ def test_the_engine_and_postgresql_fill_the_same_tables_with_costs(priced: Clust
     priced.sql("delete from reporting_ocp_cost_summary_by_project_p where cost_model_rate_type is not null")
     by_engine = replace(priced, resources=replace(priced.resources, many_rows=1))
     apply(by_engine, DAY, NEXT_DAY)
+    assert digest(priced) == by_postgresql
+
+    monkeypatch.setattr(costs, "ROWS_AT_ONCE", 1)  # a day at a time
+    priced.sql("delete from reporting_ocp_month_summary_p where cost_model_rate_type is not null")
+    apply(by_engine, DAY, NEXT_DAY)
+    assert digest(priced) == by_postgresql
+
+    apply(by_engine, DAY)  # the month has other days
+    assert digest(priced) == by_postgresql
+
+
+def test_a_month_that_was_not_folded_is_folded_with_its_costs(priced: Cluster):
+    apply(priced)
+    by_postgresql = digest(priced)
+
+    priced.sql("delete from reporting_ocp_month_summary_p")
+    priced.sql("update reporting_ocpusagereportperiod set summary_data_updated_datetime = clock_timestamp()")
+    apply(replace(priced, resources=replace(priced.resources, many_rows=1)))
 
     assert digest(priced) == by_postgresql
 

@@ -156,9 +156,9 @@ WHOLE = Part()
 PART_ROWS, MOST_PARTS = 15_000, 16
 
 
-def parts_of(rows: int) -> list[Part]:
+def parts_of(rows: int, *, rows_each: int = PART_ROWS) -> list[Part]:
     """At least two, so that PostgreSQL can begin while the rest is computed."""
-    parts = min(max(rows // PART_ROWS, 2), MOST_PARTS)
+    parts = min(max(rows // rows_each, 2), MOST_PARTS)
     return [Part(number=number, parts=parts) for number in range(parts)]
 
 

@@ -41,6 +41,8 @@ STEPS = ("facts", "partitions", "write_costs", "distribute_gpu", "write_tables",
 
 ROWS_AT_ONCE = 100_000
 """Days are computed together until they have so many summary rows; what one round holds fits into a small engine."""
+PART_ROWS = 60_000
+"""Cost rows that are stored while the next are computed. Every part reads all that rows are made of once more."""
 
 NODE_MONTHS = (Family.NODE_MONTH,)
 CLAIM_MONTHS = (Family.PVC_MONTH,)
@@ -144,7 +146,10 @@ def write_month(
     step_ended("commit", rows_read, written)
 
     with Transaction.of_tenant(resources.database, run.schema) as tx:
-        month_summary.fold_month(tx, provider_uuid=run.provider_uuid, month=run.month)
+        if replaced.month_costs is not None and not are_gpus_distributed:
+            month_summary.fold_costs(tx, provider_uuid=run.provider_uuid, month=run.month, costs=replaced.month_costs)
+        else:
+            month_summary.fold_month(tx, provider_uuid=run.provider_uuid, month=run.month)
         assert_held(tx, run.fence)
     step_ended("fold_month", rows_read, written)
     return Outcome(rows_read=rows_read, rows_written=written)
@@ -174,6 +179,8 @@ class Replaced:
     rows_written: int
     are_tables_filled: bool
     """Whether the UI tables have the new costs already."""
+    month_costs: pa.Table | None
+    """The costs of the month, folded, if nothing else in it changes."""
 
 
 def replace_costs(
@@ -191,18 +198,35 @@ def replace_costs(
     rounds = list(inputs.rounds())
     is_alone = not cloud.num_rows  # else markup changes rows of the UI tables that are not costs of the model
     are_many = is_alone and inputs.rows >= resources.many_rows
+    is_folded = are_many and month_summary.is_folded(tx, cluster=cluster, month=run.month, days=run.days)
+    folded: list[pa.Table] = []
     for days in rounds:
         with resources.engines.lend() as engine:
             engine_opened(engine)
             with cost_writer.deleting_costs(tx, cluster=cluster, days=days):
                 costs = compute(inputs.open(engine, days=days, cloud=cloud), days=days, facts=facts)
             if are_many:
-                written += write_many(tx, engine, run=run, days=days, facts=facts, costs=costs)
+                rows = write_many(tx, engine, run=run, days=days, facts=facts, costs=costs)
+                written += rows.count()
+                folded += [month_summary.month_costs(engine, rows)] if is_folded else []
             else:
                 written += write_few(tx, engine, facts=facts, costs=costs)
     if model.markup is not None:
         cost_writer.set_markup(tx, cluster=cluster, days=run.days, factor=model.markup)
-    return Replaced(rows_read=inputs.rows, rows_written=written, are_tables_filled=are_many)
+    return Replaced(
+        rows_read=inputs.rows,
+        rows_written=written,
+        are_tables_filled=are_many,
+        month_costs=folded_again(resources, folded) if is_folded else None,
+    )
+
+
+def folded_again(resources: Resources, parts: list[pa.Table]) -> pa.Table:
+    """Parts of a month, each folded, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    with resources.engines.lend() as engine:
+        return month_summary.month_costs(engine, engine.table(pa.concat_tables(parts)))
 
 
 def write_few(tx: Transaction, engine: Engine, *, facts: CostFacts, costs: Costs) -> int:
@@ -216,17 +240,21 @@ def write_few(tx: Transaction, engine: Engine, *, facts: CostFacts, costs: Costs
 
 def write_many(
     tx: Transaction, engine: Engine, *, run: SummaryRun, days: DayRange, facts: CostFacts, costs: Costs
-) -> int:
-    """The same and the UI tables too, with one core computing what comes next while another one serves PostgreSQL."""
+) -> Relation:
+    """The same and the UI tables too, with one core computing what comes next while another one serves PostgreSQL.
+
+    The rows.
+    """
     parts = []
     with writer.adding_rows(tx) as adding:
         adding.add(explained_costs(engine, facts=facts, costs=costs), cost_writer.EXPLAINED)
-        for part in writer.parts_of(costs.count()):
+        for part in writer.parts_of(costs.count(), rows_each=PART_ROWS):
             parts.append(cost_rows(engine, facts=facts, costs=costs, part=part))
             adding.add(parts[-1])
-        ui_rows = cost_writer.ui_costs(engine, writer.all_of(engine, parts))
+        rows = writer.all_of(engine, parts)
+        ui_rows = cost_writer.ui_costs(engine, rows)
     writer.copy_ui_costs(tx, provider_uuid=run.provider_uuid, days=days, rows=ui_rows)
-    return sum(part.count() for part in parts)
+    return rows
 
 
 def cost_rows(engine: Engine, *, facts: CostFacts, costs: Costs, part: writer.Part = writer.WHOLE) -> Relation:
