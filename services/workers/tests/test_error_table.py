@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tarfile
+from contextlib import nullcontext
 from datetime import datetime
 from uuid import uuid4
 
@@ -262,6 +263,9 @@ class ShakyStore:
 
     def __getattr__(self, name: str):
         return getattr(self._store, name)
+
+    def together(self):
+        return nullcontext(self)
 
     def write(self, key, content, metadata=None):
         if key.startswith(self._prefix) and self.failures:

@@ -27,6 +27,7 @@ from kura.store.objects import ObjectStore
 from kura.workers.config import IngestSettings
 from kura.workers.handlers import housekeeping, sources
 from kura.workers.handlers.costs import apply_cost_model
+from kura.workers.handlers.currencies import fetch_currency_rates
 from kura.workers.handlers.ingest import ingest_payload
 from kura.workers.handlers.summarise import mark_manifests_complete, summarise_all, summarise_range, validate_range
 from kura.workers.handlers.tools import Aggregator, Tools
@@ -49,6 +50,7 @@ HANDLERS: Final[Handlers] = {
     tasks_pb2.RemoveStaleTenants: housekeeping.remove_stale_tenants,
     tasks_pb2.EnsurePartitions: housekeeping.ensure_all_partitions,
     tasks_pb2.TuneAutovacuum: housekeeping.tune_autovacuum,
+    tasks_pb2.FetchCurrencyRates: fetch_currency_rates,
 }
 """What carries out which task."""
 

@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+from pydantic import SecretStr, field_validator
+
 from kura.core.config import (
     AggregatorAddressSettings,
     BrokerSettings,
@@ -28,7 +30,24 @@ def usable_cpus() -> int:
         return available
 
 
-class IngestSettings(RetentionSettings):
+class CurrencySettings(SettingsGroup):
+    """Where exchange rates come from."""
+
+    currency_url: SecretStr | None = setting(
+        None,
+        "CURRENCY_URL",
+        "Where exchange rates are fetched once a day: JSON with `base_code` and `rates`; unset: they are only set by hand.",
+    )
+
+    @field_validator("currency_url")
+    @classmethod
+    def _is_fetched_over_http(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url
+
+
+class IngestSettings(RetentionSettings, CurrencySettings):
     """How payloads are taken in and how long things are kept."""
 
     work_directory: Path = setting(

@@ -307,10 +307,15 @@ def begin_files(connection: Connection, manifest_id: int, names: Iterable[str], 
 
 
 def finish_file(
-    connection: Connection, manifest: StoredManifest, name: str, *, report_type: str | None, days: Sequence[FileDay]
+    connection: Connection,
+    manifest: StoredManifest,
+    name: str,
+    *,
+    accepted_order: int,
+    report_type: str | None,
+    days: Sequence[FileDay],
 ) -> bool:
-    """Record a file with its days; False if it was recorded before. The caller holds the source."""
-    order = lock_manifest(connection, manifest.id).accepted_order
+    """Record a file with its days; False if it was recorded before. The caller holds source and manifest."""
     stored = stored_report_name(name)
     done = connection.execute(
         update(MANIFEST_FILE)
@@ -341,7 +346,7 @@ def finish_file(
                     "report_name": stored,
                     "hours": day.hours,
                     "additive": manifest.additive,
-                    "accepted_order": order,
+                    "accepted_order": accepted_order,
                     "hourly_objects": [day.hourly_object],
                     "daily_objects": list(day.daily_objects),
                     "rows": day.rows,

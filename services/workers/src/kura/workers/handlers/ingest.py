@@ -18,6 +18,7 @@ from kura.core.days import Month
 from kura.core.errors import Cancelled, KuraError, ObjectMissing, PayloadRefused, Unavailable
 from kura.core.telemetry import bound, get_logger, span
 from kura.rpc.tasks.v1 import tasks_pb2
+from kura.store.database import in_schema
 from kura.store.sources import find_cluster_source, lock_cluster
 from kura.workers import metrics, store
 from kura.workers.handlers.report_files import (
@@ -78,14 +79,13 @@ def _ingest(upload_id: int, ctx: HandlerContext, stop: Stop) -> None:
 def _take_in(upload: Upload, ctx: HandlerContext, stop: Stop) -> None:
     with TemporaryDirectory(prefix="upload-", dir=ctx.tools.work_directory) as directory:
         payload, manifest = _read_payload(upload, ctx, Path(directory))  # §3
-        place = _resolve(upload, manifest, ctx)  # §6.1
-        if place is None:
+        begun = _begin(upload, manifest, payload, ctx)  # §6.1, §6.2
+        if begun is None:
             return
+        place, window, stored = begun
         with bound(schema=place.schema, provider_uuid=str(place.provider_uuid), manifest_uuid=str(manifest.uuid)):
-            window = _window(upload, manifest, place, ctx)
-            if window is None:
-                return
-            stored = _register(upload, manifest, payload, place, ctx)  # §6.2
+            if manifest.collected_nothing and manifest.collection_message:
+                log.warning("operator_collected_nothing", message=mask_details(manifest.collection_message))
             results = copy_optimization_files(
                 payload, manifest, place, day=upload.accepted_at.date(), objects=ctx.tools.objects
             )  # §2.3
@@ -118,70 +118,86 @@ def _read_payload(upload: Upload, ctx: HandlerContext, directory: Path) -> tuple
     return payload, manifest
 
 
-def _resolve(upload: Upload, manifest: Manifest, ctx: HandlerContext) -> SourcePlace | None:
-    """The place of this organisation's source with this cluster; without one the upload waits for it.
-
-    The cluster is locked, as it is when a source is made: the upload either finds the source or is found by it.
-    """
+def _begin(
+    upload: Upload, manifest: Manifest, payload: Payload, ctx: HandlerContext
+) -> tuple[SourcePlace, DayWindow, StoredManifest] | None:
+    """Whose the payload is, which days of it are taken, and its manifest; None when the upload waits or has ended."""
     with ctx.db.begin() as connection:
-        lock_cluster(connection, org_id=upload.org_id, cluster_id=manifest.cluster_id)
-        source = find_cluster_source(connection, org_id=upload.org_id, cluster_id=manifest.cluster_id)
-        cluster = {"cluster_id": manifest.cluster_id}
-        if source is None or source.provider_uuid is None:
-            store.set_upload(
-                connection,
-                upload.id,
-                state="waiting",
-                reason_code=store.UNKNOWN_CLUSTER,
-                reason=f"No OpenShift source of this organisation has the cluster id {manifest.cluster_id!r}. "
-                "Add a source with this cluster id, and the payload is taken in without being sent again.",
-                **cluster,
-            )
-            log.warning("unknown_cluster", cluster_id=manifest.cluster_id, org_id=upload.org_id)
-            metrics.UNKNOWN_CLUSTERS.inc()
+        place = _resolve(connection, upload, manifest)
+        if place is None:
             return None
-        schema = store.schema_of_organisation(connection, upload.org_id)
-        found = {"provider_uuid": source.provider_uuid, "schema_name": schema, **cluster}
-        if source.paused:
-            store.set_upload(
-                connection,
-                upload.id,
-                state="failed",
-                reason_code="source_paused",
-                reason="The source is paused, so the payload was dropped. Resume the source; the operator's next "
-                "payload is then taken in.",
-                **found,
-            )
-            log.info("source_paused")
-            return None
-        store.set_upload(connection, upload.id, **found)
-        return SourcePlace(schema=schema, provider_uuid=source.provider_uuid)
-
-
-def _window(upload: Upload, manifest: Manifest, place: SourcePlace, ctx: HandlerContext) -> DayWindow | None:
-    """Days that are taken; None, and the upload is done, when the whole payload is older than retention (§6.1)."""
-    with ctx.db.tenant(place.schema) as connection:
-        months = store.retention_months(connection, override=ctx.tools.settings.retain_override)
-    today = upload.accepted_at.date()  # not the clock: a retry a day later must decide the same
-    oldest = Month.of(today).plus(-months)
-    if manifest.last_day >= oldest.last:
-        return DayWindow(first=oldest.first, last=today + timedelta(days=1))
+        months = store.retention_months(
+            in_schema(connection, place.schema), override=ctx.tools.settings.retain_override
+        )
+        window = _window(upload, manifest, months)
+        if window is not None:
+            return place, window, _register(connection, upload, manifest, payload, place, ctx)
     _end(upload, ctx, "done", "expired", f"All of the payload is older than the {months} months of data that are kept.")
     return None
 
 
+def _resolve(connection: Connection, upload: Upload, manifest: Manifest) -> SourcePlace | None:
+    """The place of this organisation's source with this cluster, held; without one the upload waits for it.
+
+    The cluster is locked, as it is when a source is made: the upload either finds the source or is found by it.
+    """
+    lock_cluster(connection, org_id=upload.org_id, cluster_id=manifest.cluster_id)
+    source = find_cluster_source(connection, org_id=upload.org_id, cluster_id=manifest.cluster_id)
+    cluster = {"cluster_id": manifest.cluster_id}
+    if source is None or source.provider_uuid is None:
+        store.set_upload(
+            connection,
+            upload.id,
+            state="waiting",
+            reason_code=store.UNKNOWN_CLUSTER,
+            reason=f"No OpenShift source of this organisation has the cluster id {manifest.cluster_id!r}. "
+            "Add a source with this cluster id, and the payload is taken in without being sent again.",
+            **cluster,
+        )
+        log.warning("unknown_cluster", cluster_id=manifest.cluster_id, org_id=upload.org_id)
+        metrics.UNKNOWN_CLUSTERS.inc()
+        return None
+    schema = store.schema_of_organisation(connection, upload.org_id)
+    found = {"provider_uuid": source.provider_uuid, "schema_name": schema, **cluster}
+    if source.paused:
+        store.set_upload(
+            connection,
+            upload.id,
+            state="failed",
+            reason_code="source_paused",
+            reason="The source is paused, so the payload was dropped. Resume the source; the operator's next "
+            "payload is then taken in.",
+            **found,
+        )
+        log.info("source_paused")
+        return None
+    store.hold_source(connection, source.provider_uuid)
+    store.set_upload(connection, upload.id, **found)
+    return SourcePlace(schema=schema, provider_uuid=source.provider_uuid)
+
+
+def _window(upload: Upload, manifest: Manifest, months: int) -> DayWindow | None:
+    """Days that are taken of `months` months; None when the whole payload is older (§6.1)."""
+    today = upload.accepted_at.date()  # not the clock: a retry a day later must decide the same
+    oldest = Month.of(today).plus(-months)
+    if manifest.last_day < oldest.last:
+        return None
+    return DayWindow(first=oldest.first, last=today + timedelta(days=1))
+
+
 def _register(
-    upload: Upload, manifest: Manifest, payload: Payload, place: SourcePlace, ctx: HandlerContext
+    connection: Connection,
+    upload: Upload,
+    manifest: Manifest,
+    payload: Payload,
+    place: SourcePlace,
+    ctx: HandlerContext,
 ) -> StoredManifest:
-    with ctx.db.begin() as connection:
-        store.hold_source(connection, place.provider_uuid)
-        stored = store.register_manifest(connection, manifest, provider_uuid=place.provider_uuid, upload_id=upload.id)
-        store.set_upload(connection, upload.id, manifest_id=stored.id)
-        names = [name for name in manifest.files if name in payload.members]
-        if store.begin_files(connection, stored.id, names, task_id=ctx.task_id):
-            store.start_step(connection, [stored.id], "processing")
-    if manifest.collected_nothing and manifest.collection_message:
-        log.warning("operator_collected_nothing", message=mask_details(manifest.collection_message))
+    stored = store.register_manifest(connection, manifest, provider_uuid=place.provider_uuid, upload_id=upload.id)
+    store.set_upload(connection, upload.id, manifest_id=stored.id)
+    names = [name for name in manifest.files if name in payload.members]
+    if store.begin_files(connection, stored.id, names, task_id=ctx.task_id):
+        store.start_step(connection, [stored.id], "processing")
     return stored
 
 
