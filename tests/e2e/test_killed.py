@@ -1,5 +1,6 @@
 """Killed at any moment and started again: the tables are those of one process that nobody disturbed."""
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.slow
 
 PROFILE = PROFILES["tiny"]
 SEED = 11
+TIMES = 4 if "KURA_LONG_FAULTS" in os.environ else 1
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def undisturbed(payloads: list[Payload]) -> Digest:
 @pytest.mark.parametrize(
     "kill", [RunningKura.kill, RunningKura.kill_everything], ids=["the process", "the process and its database"]
 )
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(TIMES))
 def test_a_killed_kura_ends_with_the_same_tables(
     payloads: list[Payload],
     undisturbed: Digest,

@@ -1,6 +1,10 @@
-"""Random small tables: everything a run of the product computes equals the plain reference."""
+"""Random small tables: everything a run of the product computes equals the plain reference.
+
+`KURA_FUZZ_EXAMPLES` sets how many; the default is brief.
+"""
 
 import json
+import os
 from collections.abc import Iterator
 
 import product
@@ -18,7 +22,8 @@ from kura.aggregator.engine import Engine
 from kura.testing.strategies import DAYS, OcpTables, Row, ocp_tables, summary_rows
 
 RUN = Run(start=DAYS[0], end=DAYS[-1])
-EXAMPLES = settings(max_examples=60, deadline=None)
+SEVERAL = int(os.environ.get("KURA_FUZZ_EXAMPLES", "30"))
+EXAMPLES = settings(max_examples=SEVERAL, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +32,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield opened
 
 
-@settings(max_examples=100, deadline=None)
+@EXAMPLES
 @given(tables=ocp_tables())
 def test_the_daily_summary_of_any_tables_equals_the_reference(engine: Engine, tables: OcpTables):
     inputs = Inputs(**vars(tables))
