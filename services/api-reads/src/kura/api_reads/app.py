@@ -20,6 +20,7 @@ from kura.api_reads.routes import status
 from kura.api_reads.routes.account import account_endpoints, settings_routes
 from kura.api_reads.routes.cost_models import cost_model_endpoints
 from kura.api_reads.routes.explain import explain_endpoints
+from kura.api_reads.routes.forecasts import forecast_endpoints
 from kura.api_reads.routes.reports import report_endpoints
 from kura.api_reads.routes.resource_types import resource_type_endpoints
 from kura.api_reads.routes.settings import settings_endpoints
@@ -39,6 +40,7 @@ def endpoints() -> list[Endpoint]:
     return [
         *report_endpoints(),
         *tag_endpoints(),
+        *forecast_endpoints(),
         *resource_type_endpoints(),
         *account_endpoints(),
         *settings_endpoints(),

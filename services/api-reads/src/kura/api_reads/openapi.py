@@ -38,7 +38,7 @@ REFUSALS = {
 }
 
 
-BARE_MAPS = ("/reports/", "/tags/", "/resource-types/")
+BARE_MAPS = ("/reports/", "/tags/", "/resource-types/", "/forecasts/")
 """What refuses parameters with a map of them, not with a list of errors (read-api §1.7)."""
 
 
