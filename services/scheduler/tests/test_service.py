@@ -24,8 +24,8 @@ from kura.rpc.server import build_server
 from kura.rpc.tasks.v1 import admin_pb2, admin_pb2_grpc
 from kura.rpc.tasks.v1 import tasks_pb2 as pb
 from kura.scheduler.app import Scheduler, build_http, build_scheduler
-from kura.scheduler.config import ReconcilerSettings
-from kura.scheduler.schedule import ensure_defaults, list_schedules
+from kura.scheduler.config import ReconcilerSettings, ScheduleSettings
+from kura.scheduler.schedule import defaults, ensure_defaults, list_schedules
 from kura.store.database import Database
 from kura.testing.queue import until
 
@@ -118,14 +118,12 @@ class TestWork:
 
     async def _has_schedules(self, database: Database) -> bool:
         with database.begin() as connection:
-            return len(list_schedules(connection)) == 6
+            return len(list_schedules(connection)) == len(defaults(ScheduleSettings()))
 
 
 class TestRpc:
     @pytest.fixture
     def schedules(self, channel, database, scheduler):
-        from kura.scheduler.config import ScheduleSettings
-        from kura.scheduler.schedule import defaults
 
         with database.begin() as connection:
             ensure_defaults(connection, defaults(ScheduleSettings()))
@@ -225,9 +223,6 @@ class TestHttp:
         assert (await http.post(f"/admin/v1/tasks/{task_id}/retry/")).json()["state"] == "queued"
         assert (await http.post(f"/admin/v1/tasks/{task_id}/retry/")).status_code == 409
         assert (await http.get("/admin/v1/queues/")).json()["meta"]["count"] == 13
-
-        from kura.scheduler.config import ScheduleSettings
-        from kura.scheduler.schedule import defaults
 
         with database.begin() as connection:
             ensure_defaults(connection, defaults(ScheduleSettings()))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -33,37 +34,53 @@ FEED = {"result": "success", "base_code": "USD", "rates": {"USD": 1, "EUR": 0.8,
 
 @dataclass
 class Feed:
-    """A server on a socket of this machine; it answers all requests alike and counts them."""
+    """A server on a socket of this machine that answers all requests alike and counts them."""
 
     status: int = 200
-    headers: str = ""
+    location: str = ""
     body: bytes = json.dumps(FEED).encode()
     silent: bool = False
+    """Closes the connection without an answer."""
+    waits: bool = False
+    """Answers only when it is told to."""
     asked: int = 0
     url: str = ""
+    let_go: threading.Event = field(default_factory=threading.Event)
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
         self.asked += 1
-        await reader.readuntil(b"\r\n\r\n")
-        if not self.silent:
-            head = f"HTTP/1.1 {self.status} X\r\nconnection: close\r\n{self.headers}\r\n"
-            writer.write(head.encode() + self.body)
-            await writer.drain()
-        writer.close()
+        if self.waits:
+            self.let_go.wait(10)
+        request.close_connection = True
+        if self.silent or self.waits:
+            return
+        request.send_response(self.status)
+        if self.location:
+            request.send_header("location", self.location)
+        request.end_headers()
+        with contextlib.suppress(ConnectionError):
+            request.wfile.write(self.body)
 
 
-@asynccontextmanager
-async def serving(**how: Any) -> AsyncIterator[Feed]:
-    feed = Feed(**how)
-    server = await asyncio.start_server(feed.answer, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        yield replace_url(feed, f"http://127.0.0.1:{port}/latest?key=hidden")
+@pytest.fixture
+def feed() -> Iterator[Feed]:
+    found = Feed()
 
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.answer(self)
 
-def replace_url(feed: Feed, url: str) -> Feed:
-    feed.url = url
-    return feed
+        def log_message(self, *words: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        found.url = f"http://127.0.0.1:{server.server_port}/latest?key=hidden"
+        yield found
+        found.let_go.set()
+        server.shutdown()
+        serving.join()
 
 
 @pytest.fixture
@@ -100,11 +117,10 @@ def monthly(house: House) -> dict[tuple[date, str, str], tuple[str, Decimal]]:
 # ── the task ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_fetched_rates_are_stored_and_fill_the_months(euros: House):
-    async with serving() as feed:
-        with_url(euros, feed.url)
-        for _ in range(2):
-            assert (await fetch(euros)).state == "done"
+async def test_fetched_rates_are_stored_and_fill_the_months(euros: House, feed: Feed):
+    with_url(euros, feed.url)
+    for _ in range(2):
+        assert (await fetch(euros)).state == "succeeded"
 
     with euros.db.begin() as c:
         dictionary = read_dictionary(c)
@@ -118,16 +134,16 @@ async def test_fetched_rates_are_stored_and_fill_the_months(euros: House):
     }
 
 
-async def test_past_months_and_rates_set_by_hand_stay(euros: House):
+async def test_past_months_and_rates_set_by_hand_stay(euros: House, feed: Feed):
     pair = {"base_currency": "EUR", "target_currency": "USD"}
     with euros.db.tenant(euros.schema) as c:
         months = {"start_date": THIS.first, "end_date": THIS.last}
         c.execute(insert(STATIC_EXCHANGE_RATE).values(**pair, exchange_rate=3, **months))
         known = {"effective_date": THIS.plus(-1).first, "exchange_rate": 2, "rate_type": "dynamic"}
         c.execute(insert(MONTHLY_EXCHANGE_RATE).values(**pair, **known))
-    async with serving() as feed:
-        with_url(euros, feed.url)
-        await fetch(euros)
+    with_url(euros, feed.url)
+
+    await fetch(euros)
 
     found = monthly(euros)
     assert found[THIS.first, "EUR", "USD"] == ("static", Decimal(3))
@@ -141,19 +157,18 @@ async def test_without_an_address_rates_set_by_hand_begin_with_their_month(euros
         pair = {"base_currency": "EUR", "target_currency": "USD"}
         c.execute(insert(STATIC_EXCHANGE_RATE).values(**pair, exchange_rate=3, **months))
 
-    assert (await fetch(euros)).state == "done"
+    assert (await fetch(euros)).state == "succeeded"
 
     assert monthly(euros)[THIS.first, "EUR", "USD"] == ("static", Decimal(3))
 
 
-async def test_a_feed_that_fails_is_tried_five_times_and_the_rates_stay(euros: House):
-    async with serving() as feed:
-        with_url(euros, feed.url)
-        await fetch(euros)
-        feed.status = 500
-        with euros.db.begin() as c:
-            enqueue(c, tasks_pb2.FetchCurrencyRates())
-        await euros.work_until_no_task_waits()
+async def test_a_feed_that_fails_is_tried_five_times_and_the_rates_stay(euros: House, feed: Feed):
+    with_url(euros, feed.url)
+    await fetch(euros)
+    feed.status = 500
+    with euros.db.begin() as c:
+        enqueue(c, tasks_pb2.FetchCurrencyRates())
+    await euros.work_until_no_task_waits()
 
     failed = euros.tasks(tasks_pb2.FetchCurrencyRates)[-1]
     assert feed.asked == 1 + 5
@@ -178,30 +193,27 @@ async def test_a_feed_that_fails_is_tried_five_times_and_the_rates_stay(euros: H
         ({"body": b'{"rates": {"EUR": -1, "CHF": 0, "JPY": null, "GBP": "many", "XXQ": 2}}'}, "no rate"),
         ({"body": b" " * (LARGEST_BYTES + 1)}, f"larger than {LARGEST_BYTES}"),
         ({"silent": True}, "could not be asked"),
-        ({"status": 302, "headers": "location: /again\r\n"}, "could not be asked"),
+        ({"status": 302, "location": "/again"}, "could not be asked"),
     ],
     ids=[
         "not found", "no JSON", "a list", "no map", "no base", "no usable rate", "too large", "no answer", "a circle"
     ],
 )  # fmt: skip
-async def test_an_answer_that_is_of_no_use_says_why(how: dict[str, Any], reason: str):
-    async with serving(**how) as feed:
-        with pytest.raises(RatesNotFetched, match=reason) as told:
-            await fetch_rates(feed.url)
+async def test_an_answer_that_is_of_no_use_says_why(feed: Feed, how: dict[str, Any], reason: str):
+    for name, value in how.items():
+        setattr(feed, name, value)
+
+    with pytest.raises(RatesNotFetched, match=reason) as told:
+        await fetch_rates(feed.url)
+
     assert "hidden" not in str(told.value)
 
 
-async def test_an_answer_that_never_comes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kura.workers.currency_feed.TOTAL_SECONDS", 0.2)
+async def test_an_answer_that_does_not_come_is_not_waited_for(feed: Feed):
+    feed.waits = True
 
-    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(silence, "127.0.0.1", 0)
-    async with server:
-        with pytest.raises(RatesNotFetched, match=r"within 0.2 seconds|ReadTimeout"):
-            await fetch_rates(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    with pytest.raises(RatesNotFetched, match=r"did not answer within 0\.2 seconds"):
+        await fetch_rates(feed.url, seconds=0.2)
 
 
 def test_rates_of_another_base_lead_to_the_same_pairs():
@@ -211,6 +223,6 @@ def test_rates_of_another_base_lead_to_the_same_pairs():
 
 
 def test_an_address_must_be_one():
-    with pytest.raises(ConfigError, match="CURRENCY_URL: .*http"):
+    with pytest.raises(ConfigError, match=r"CURRENCY_URL: .*http"):
         IngestSettings.from_env({"CURRENCY_URL": "ftp://rates"})
     assert IngestSettings.from_env({"CURRENCY_URL": ""}).currency_url is None

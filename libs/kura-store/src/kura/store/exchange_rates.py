@@ -89,8 +89,13 @@ def _of(dictionary: Dictionary, base: str) -> Mapping[str, Any]:
 
 def with_dynamic_rate(dictionary: Dictionary) -> frozenset[str]:
     """Currencies that the dictionary has a rate for, to or from any other."""
-    pairs = ((base, target) for base in dictionary for target in _of(dictionary, base) if base != target)
-    return frozenset(code for pair in pairs if rate_between(dictionary, pair) is not None for code in pair)
+    found: set[str] = set()
+    for base in dictionary:
+        for target in _of(dictionary, base):
+            is_new = base != target and not {base, target} <= found
+            if is_new and rate_between(dictionary, (base, target)) is not None:
+                found |= {base, target}
+    return frozenset(found)
 
 
 def dynamic_rates(dictionary: Dictionary, currencies: Iterable[str]) -> dict[Pair, Decimal]:

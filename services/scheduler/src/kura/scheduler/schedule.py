@@ -102,6 +102,12 @@ def defaults(settings: ScheduleSettings) -> Sequence[Default]:
             description="Creates the partitions of the next month ahead of its first row.",
         ),
         Default(
+            name="fetch-currency-rates",
+            cron="0 1 * * *",
+            message=pb.FetchCurrencyRates(),
+            description="Fetches exchange rates, and begins to use those set by hand for a new month.",
+        ),
+        Default(
             name="remove-stale-objects",
             cron="30 2 * * *",
             message=pb.RemoveStaleObjects(),

@@ -36,7 +36,7 @@ class CurrencySettings(SettingsGroup):
     currency_url: SecretStr | None = setting(
         None,
         "CURRENCY_URL",
-        "Where exchange rates are fetched once a day: JSON with `base_code` and `rates`; unset: they are only set by hand.",
+        "Address of exchange rates, fetched daily: JSON with `base_code` and `rates`; unset: rates are set by hand.",
     )
 
     @field_validator("currency_url")

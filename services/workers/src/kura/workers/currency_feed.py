@@ -33,14 +33,14 @@ class RatesNotFetched(TransientError):
     code = "rates_not_fetched"
 
 
-async def fetch_rates(url: str) -> dict[str, dict[str, float]]:
+async def fetch_rates(url: str, *, seconds: float = TOTAL_SECONDS) -> dict[str, dict[str, float]]:
     """The rates from every currency to every other. RatesNotFetched says why there are none; it names only the host."""
     host = urlsplit(url).hostname or ""
     try:
-        async with asyncio.timeout(TOTAL_SECONDS):
+        async with asyncio.timeout(seconds):
             content = await _download(url)
     except TimeoutError as error:
-        raise RatesNotFetched(f"{host} did not answer within {TOTAL_SECONDS:g} seconds.") from error
+        raise RatesNotFetched(f"{host} did not answer within {seconds:g} seconds.") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RatesNotFetched(f"{host} could not be asked for exchange rates: {type(error).__name__}.") from error
     return exchange_dictionary(content)
