@@ -20,10 +20,12 @@ from kura.store.objects import ObjectStore
 from kura.store.tables.shared import INGESTED_FILE_DAY, MANIFEST, PROVIDER, TASK
 from kura.store.tables.tenant import (
     CLUSTERS,
+    COST_MODEL,
     COST_MODEL_RATE,
     ENABLED_CURRENCY,
     ENABLED_TAG_KEYS,
     PRICE_LIST,
+    PRICE_LIST_COST_MODEL_MAP,
     PROJECTS,
     TENANT_PROVIDER,
 )
@@ -259,8 +261,22 @@ async def test_a_key_with_a_price_cannot_become_a_child(
             )
         )
 
-    answer = await put(http, "settings/tags/mappings/child/add/", {"parent": keys["app"], "children": [keys["team"]]})
+    wanted = {"parent": keys["app"], "children": [keys["team"]]}
 
+    without_model = await put(http, "settings/tags/mappings/child/add/", wanted)
+    await put(http, "settings/tags/mappings/child/remove/", {"ids": [keys["team"]]})
+    with database.tenant(SCHEMA) as connection:
+        model = connection.execute(
+            insert(COST_MODEL)
+            .values(name="m", description="", source_type="OCP", distribution_info={})
+            .returning(COST_MODEL.c.uuid)
+        ).scalar_one()
+        connection.execute(
+            insert(PRICE_LIST_COST_MODEL_MAP).values(price_list_id=price_list, cost_model_id=model, priority=1)
+        )
+    answer = await put(http, "settings/tags/mappings/child/add/", wanted)
+
+    assert without_model.status_code == 204
     assert "team" in answer.json()["errors"][0]["detail"]
     assert answer.status_code == 400
 

@@ -30,6 +30,7 @@ from kura.store.tables.tenant import (
     COST_MODEL_RATE,
     ENABLED_CURRENCY,
     ENABLED_TAG_KEYS,
+    PRICE_LIST_COST_MODEL_MAP,
     PROJECTS,
     TAG_MAPPING,
     TENANT_SETTINGS,
@@ -215,9 +216,12 @@ def _names(known: Mapping[UUID, Any], ids: Iterable[UUID]) -> str:
 
 
 def _priced_keys(connection: Connection, names: Sequence[str]) -> list[str]:
-    """Which of these keys a rate of a cost model is tagged with."""
-    rates = COST_MODEL_RATE.c
-    return sorted(connection.scalars(select(rates.tag_key).distinct().where(rates.tag_key.in_(names))))
+    """Which of these keys a rate of a cost model is tagged with; price lists that no model uses do not count."""
+    rates, linked = COST_MODEL_RATE.c, PRICE_LIST_COST_MODEL_MAP.c
+    priced = select(rates.tag_key).distinct()
+    return sorted(
+        connection.scalars(priced.where(rates.tag_key.in_(names), rates.price_list_id == linked.price_list_id))
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- cost groups
