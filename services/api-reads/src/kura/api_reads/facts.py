@@ -76,7 +76,7 @@ def _statement() -> Select[*tuple[Any, ...]]:
         select(func.array_agg(COST_CATEGORY.c.name)),
         known_keys,
         models,
-        select(EXCHANGE_RATE_DICTIONARY.c.currency_exchange_dictionary).limit(1),
+        _exchange(),
         _static_rates(),
         select(func.min(COST_SUMMARY.c.usage_start)),
         select(func.max(COST_SUMMARY.c.usage_start)),
@@ -85,6 +85,14 @@ def _statement() -> Select[*tuple[Any, ...]]:
         select(func.set_config(literal("statement_timeout"), bindparam("statement_timeout", type_=Text), true())),
     ]
     return select(*(part.scalar_subquery() for part in asked))
+
+
+def _exchange() -> Select[Any]:
+    """The exchange dictionary from enabled currencies; that of all pairs takes longer to read than many a report."""
+    base = ENABLED_CURRENCY.c.currency_code
+    return select(
+        func.jsonb_object_agg(base, EXCHANGE_RATE_DICTIONARY.c.currency_exchange_dictionary[base])
+    ).select_from(ENABLED_CURRENCY.join(EXCHANGE_RATE_DICTIONARY, true()))
 
 
 def _static_rates() -> Select[Any]:
