@@ -233,7 +233,8 @@ def compute(given: reading.Given, days: DayRange, facts: Facts) -> writer.Result
     filtered = labels.filter_labels(given, labels.counted_keys(facts.enabled_keys))  # §3
     node_sets = labels.node_label_sets(given.node_labels, filtered)
     namespace_sets = labels.namespace_label_sets(given.namespace_labels, filtered)
-    for found in labels.fan_outs(node_label_sets=node_sets, namespace_label_sets=namespace_sets).to_pylist():
+    changed = labels.fan_outs(node_label_sets=node_sets, namespace_label_sets=namespace_sets).to_pylist()
+    for found in changed:
         LABEL_FAN_OUTS.labels(found["kind"]).inc(found["changed"])
     joined = crowding.settled(
         pod_daily=given.pod_daily,
@@ -241,6 +242,7 @@ def compute(given: reading.Given, days: DayRange, facts: Facts) -> writer.Result
         node_label_sets=node_sets,
         namespace_label_sets=namespace_sets,
         days=days,
+        labels_change=any(found["changed"] for found in changed),
     )
 
     of_nodes = capacity.node_capacity(given.pod_usage_hourly, days)  # §4

@@ -37,15 +37,26 @@ def settled(
     node_label_sets: Relation,
     namespace_label_sets: Relation,
     days: DayRange,
+    labels_change: bool,
 ) -> Settled:
     """What is given, without the excess of days that go too far.
 
-    In      pods and volumes by day, NL, NS; the range
+    In      pods and volumes by day, NL, NS; the range; whether any object has several label sets on a day
     Out     the same relations; of crowded days one label set per node and namespace, and one row per pod and claim
     Rule    the greatest text stays, so that a second run gives the same
     Errors  none
     Source  reliability S33–S35
     """
+    unchanged = Settled(
+        node_label_sets=node_label_sets,
+        namespace_label_sets=namespace_label_sets,
+        pods=pod_daily,
+        volumes=storage_daily,
+    )
+    sets = max(node_label_sets.count(), 1) * max(namespace_label_sets.count(), 1) if labels_change else 1
+    most_rows = pod_daily.count() * sets * (1 + storage_daily.count() ** 2)
+    if most_rows <= MOST_FURTHER_ROWS / len(days):
+        return unchanged
     crowded = crowded_days(
         pod_daily=pod_daily,
         storage_daily=storage_daily,
@@ -54,12 +65,7 @@ def settled(
         days=days,
     )
     if not crowded.count():
-        return Settled(
-            node_label_sets=node_label_sets,
-            namespace_label_sets=namespace_label_sets,
-            pods=pod_daily,
-            volumes=storage_daily,
-        )
+        return unchanged
     compute = pod_daily.engine.compute
     return Settled(
         node_label_sets=compute(statement("settled_node_sets"), node_label_sets=node_label_sets, crowded_days=crowded),
