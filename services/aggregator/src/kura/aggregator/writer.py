@@ -7,6 +7,7 @@ moment; the fence is the very last statement, so that a worker whose lease has m
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -136,9 +137,13 @@ def with_random_uuids(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
 
 
 def random_uuids(count: int) -> pa.Array:
-    """Random (version 4) uuids, as binary COPY takes them; ascending, so that an index takes them page by page."""
+    """Uuids that begin with the time (version 7), as binary COPY takes them, ascending.
+
+    An index takes them page by page, each after those that it has.
+    """
     octets = np.frombuffer(os.urandom(16 * count), np.uint8).reshape(count, 16).copy()
-    octets[:, 6] = octets[:, 6] & 0x0F | 0x40
+    octets[:, :6] = np.frombuffer((time.time_ns() // 1_000_000).to_bytes(6, "big"), np.uint8)
+    octets[:, 6] = octets[:, 6] & 0x0F | 0x70
     octets[:, 8] = octets[:, 8] & 0x3F | 0x80
     ascending = np.sort(octets.view("S16"), axis=0)
     return pa.FixedSizeBinaryArray.from_buffers(UUID_TYPE, count, [None, pa.py_buffer(ascending.tobytes())])
