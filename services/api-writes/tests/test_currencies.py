@@ -198,6 +198,7 @@ async def test_what_is_in_a_currency_keeps_it_enabled(http: httpx.AsyncClient, d
     assert answer.status_code == 400
     body = answer.json()
     assert fields_of(answer) == ["code", "code", "code"]
+    assert body["errors"][1]["detail"] == "EUR cannot be disabled. Cost models are in it: prices."
     assert body["affected_cloud_providers"] == [{"uuid": source, "name": "prod"}]
     assert body["affected_cost_models"] == [{"uuid": made.json()["uuid"], "name": "prices"}]
     assert {item["uuid"]: item["name"] for item in body["affected_price_lists"]} == lists

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from kura.core.cost_metrics import COST_METRICS
 from kura.single_pod.client import Kura
 from kura.single_pod.explaining import Explanation, closing_line, explain_costs, explain_query, tree_of
 from kura.single_pod.generating import recent_payloads
+from kura.single_pod.main import cli
 from kura.single_pod.pricing import Applied, apply_model, find_model, read_model
 from kura.single_pod.uploads import add_missing_sources, wait_until_visible
 from kura.testing.digest import exact_digest_of
@@ -140,6 +144,55 @@ def test_costs_from_beginning_to_end(kura: Kura, running: RunningKura, tmp_path:
     model = find_model(kura, "Standard prices")
     assert model is not None
     kura.delete(f"/cost-models/{model['uuid']}/")
+    until(kura, 0.0)
+
+
+def test_euros_are_enabled_priced_in_and_shown_with_a_rate_of_ones_own(kura: Kura, tmp_path: Path):
+    """All on the command line, up to a report in dollars whose lines add up."""
+    (source,) = kura.pages("/sources/")
+    model = tmp_path / "euros.yaml"
+    model.write_text("name: Euros\ncurrency: EUR\nrates: [{metric: cpu_core_usage_per_hour, price: 0.5}]")
+    apply = ("cost-model", "apply", str(model), "--source", source["name"])
+    this = f"{datetime.now(UTC):%Y-%m}"
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(cli, [*words, "--url", kura.url])
+
+    def total(currency: str) -> float:
+        told = run("explain", "--currency", currency, "--json")
+        facts = json.loads(told.stdout)
+        assert facts["adds_up"], told.output
+        report = json.loads(
+            run("report", "openshift", "costs", "--month", "0", "--currency", currency, "--json").stdout
+        )
+        cost = report["meta"]["total"]["cost"]["total"]
+        assert cost["value"] == pytest.approx(facts["meta"]["total"]["cost"]["total"]["value"], abs=1e-9)
+        assert cost["units"] == currency
+        return float(cost["value"])
+
+    refused = run(*apply)
+    assert refused.exit_code == 1
+    assert "kura currency enable EUR" in refused.output
+    assert run("currency", "enable", "eur").exit_code == 0
+    assert run(*apply).exit_code == 0
+    until_priced(kura)
+    euros = total("EUR")
+    assert total("USD") == pytest.approx(euros), "without any rate one is one"
+
+    for rate in ("1.25", "1.5"):
+        assert run("currency", "rate", "set", "EUR", "USD", rate, "--from", this, "--until", this).exit_code == 0
+        assert total("USD") == pytest.approx(euros * float(rate), rel=1e-12)
+    assert "0.5 EUR × 1.5 USD/EUR = " in run("explain", "--currency", "USD").output
+    (shown,) = json.loads(run("currency", "rate", "list", "--json").stdout)
+    assert (shown["name"], shown["exchange_rate"]) == ("EUR-USD", 1.5)
+    assert "EUR-USD" in run("currency", "list").output
+    in_use = run("currency", "disable", "EUR")
+    assert in_use.exit_code == 1
+    assert "Cost models are in it: Euros" in in_use.output
+
+    assert run("currency", "rate", "delete", "EUR", "USD").exit_code == 0
+    assert total("USD") == pytest.approx(euros)
+    assert run("cost-model", "delete", "Euros", "--yes").exit_code == 0
     until(kura, 0.0)
 
 

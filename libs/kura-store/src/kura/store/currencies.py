@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, or_, select
@@ -28,6 +28,9 @@ from kura.store.tables.tenant import (
 )
 
 Item = dict[str, Any]
+
+MOST_NAMES: Final = 5
+"""Users of a currency that are named in a text; the lists beside it have all."""
 
 
 class StaticRateNotFound(NotFound):
@@ -90,9 +93,9 @@ def uses_of_enabled(connection: Connection) -> dict[str, Uses]:
             "It is the only enabled currency.": len(enabled) == 1,
             "It is the default of the system.": code == SYSTEM_DEFAULT,
             "It is the default of the account; choose another one first.": code == account,
-            "Bills of cloud sources are in it.": code in providers,
-            "Cost models are in it.": code in models,
-            "Price lists are in it.": code in lists,
+            f"Bills of cloud sources are in it: {_names(providers, code)}.": code in providers,
+            f"Cost models are in it: {_names(models, code)}.": code in models,
+            f"Price lists are in it: {_names(lists, code)}.": code in lists,
         }
         found[code] = Uses(
             reasons=[text for text, holds in reasons.items() if holds],
@@ -101,6 +104,12 @@ def uses_of_enabled(connection: Connection) -> dict[str, Uses]:
             price_lists=lists.get(code, []),
         )
     return found
+
+
+def _names(users: Mapping[str, list[Item]], code: str) -> str:
+    names = [user["name"] for user in users.get(code, ())]
+    more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    return ", ".join([*names[:MOST_NAMES], *more])
 
 
 def _billed_providers(connection: Connection) -> Mapping[str, list[Item]]:

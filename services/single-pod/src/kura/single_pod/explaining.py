@@ -47,6 +47,7 @@ class Leaf:
     units: str | None = None
     price: float | None = None
     price_units: str | None = None
+    exchange: float = 1.0
     pool: float | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -135,6 +136,7 @@ def _leaf(line: Mapping[str, Any]) -> tuple[tuple[Any, ...], Leaf]:
         str(tag),
         rate["value"],
         prices and prices["uuid"],
+        line.get("exchange_rate", 1.0),
     )
     leaf = Leaf(
         rate["custom_name"] or metric["name"],
@@ -142,6 +144,7 @@ def _leaf(line: Mapping[str, Any]) -> tuple[tuple[Any, ...], Leaf]:
         units=line["usage"]["units"],
         price=rate["value"],
         price_units=rate["units"],
+        exchange=line.get("exchange_rate", 1.0),
         notes=notes,
     )
     return key, leaf
@@ -169,6 +172,8 @@ def _words(leaf: Leaf, currency: str) -> Iterator[str]:
     cost = _money(leaf.cost, currency)
     if leaf.price is not None:
         price = f"{leaf.price:g} {leaf.price_units or ''}".strip()
+        if leaf.exchange != 1.0:
+            price += f" × {leaf.exchange:.6g} {currency}/{leaf.price_units}"
         yield f"{leaf.title}: {leaf.quantity:,.4f} {leaf.units or ''} × {price} = {cost}  [{'; '.join(leaf.notes)}]"
     elif leaf.pool and leaf.cost > 0:
         yield f"{leaf.title}: {leaf.cost / leaf.pool:.2%} of {_money(leaf.pool, currency)} = {cost}"
