@@ -241,7 +241,6 @@ def compute(given: reading.Given, days: DayRange, facts: Facts) -> writer.Result
         storage_daily=given.storage_daily,
         node_label_sets=node_sets,
         namespace_label_sets=namespace_sets,
-        days=days,
         labels_change=any(found["changed"] for found in changed),
     )
 

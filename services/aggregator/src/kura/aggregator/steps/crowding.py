@@ -11,11 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kura.aggregator.engine import Relation, statement
-from kura.core.days import DayRange
 
 MOST_TIMES = 10
-MOST_FURTHER_ROWS = 200_000
-"""A range may become so many times as many rows as it has, and so many more, shared out equally among its days.
+MOST_FURTHER_ROWS = 10_000
+"""A day may become so many times as many rows as it has, and so many more, whatever range it is summarised in.
 
 A node and a namespace that change their labels every hour make 576 rows of one."""
 
@@ -36,12 +35,11 @@ def settled(
     storage_daily: Relation,
     node_label_sets: Relation,
     namespace_label_sets: Relation,
-    days: DayRange,
     labels_change: bool,
 ) -> Settled:
     """What is given, without the excess of days that go too far.
 
-    In      pods and volumes by day, NL, NS; the range; whether any object has several label sets on a day
+    In      pods and volumes by day, NL, NS; whether any object has several label sets on a day
     Out     the same relations; of crowded days one label set per node and namespace, and one row per pod and claim
     Rule    the greatest text stays, so that a second run gives the same
     Errors  none
@@ -55,14 +53,13 @@ def settled(
     )
     sets = max(node_label_sets.count(), 1) * max(namespace_label_sets.count(), 1) if labels_change else 1
     most_rows = pod_daily.count() * sets * (1 + storage_daily.count() ** 2)
-    if most_rows <= MOST_FURTHER_ROWS / len(days):
+    if most_rows <= MOST_FURTHER_ROWS:
         return unchanged
     crowded = crowded_days(
         pod_daily=pod_daily,
         storage_daily=storage_daily,
         node_label_sets=node_label_sets,
         namespace_label_sets=namespace_label_sets,
-        days=days,
     )
     if not crowded.count():
         return unchanged
@@ -83,11 +80,10 @@ def crowded_days(
     storage_daily: Relation,
     node_label_sets: Relation,
     namespace_label_sets: Relation,
-    days: DayRange,
 ) -> Relation:
-    """The days of the range on which rows multiply too far.
+    """The days on which rows multiply too far.
 
-    In      pods and volumes by day, NL, NS; the range
+    In      pods and volumes by day, NL, NS
     Out     day
     Rule    rows made of pods: label sets of node times those of namespace; of volumes: these, times the volumes of the
             claim, times the nodes of its pod
@@ -96,7 +92,7 @@ def crowded_days(
     """
     return pod_daily.engine.compute(
         statement("crowded_days"),
-        {"times": MOST_TIMES, "spare": MOST_FURTHER_ROWS / len(days)},
+        {"times": MOST_TIMES, "spare": MOST_FURTHER_ROWS},
         pod_daily=pod_daily,
         storage_daily=storage_daily,
         node_label_sets=node_label_sets,
