@@ -19,6 +19,7 @@ from kura.store.partitions import ensure_partitions
 from kura.store.tables.shared import INGESTED_FILE_DAY, PROVIDER, SOURCES, TASK, TENANT_TABLE
 from kura.store.tables.tenant import DAILY_SUMMARY, PARTITIONED_TABLES, REPORT_PERIOD, TENANT_PROVIDER
 from kura.store.tenancy import ensure_tenant, get_or_create_customer
+from kura.workers import removal
 from kura.workers.config import IngestSettings
 from kura.workers.handlers.summarise import summary_lease
 from kura.workers.workspace import private_directory, remove_abandoned
@@ -60,6 +61,14 @@ def add_summary_row(house: House, provider_uuid: UUID, day: date = DAY) -> None:
 # ── deleted sources ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def summary_object(house: House, provider_uuid: UUID, day: date) -> str:
+    """The key under which the aggregator keeps the summary of a day."""
+    return (
+        f"data/parquet/daily/{house.schema}/OCP/{DAILY_SUMMARY.name}/source={provider_uuid}"
+        f"/year={day:%Y}/month={day:%m}/day={day:%d}/summary.parquet"
+    )
+
+
 async def test_nothing_is_left_of_a_deleted_source_and_others_keep_everything(house):
     doomed, other = house.add_source(), house.add_source("cluster-2")
     await house.take_in(payload({"pods.csv": pods(DAY)}, optimization={"ros.csv": b"x"}))
@@ -67,12 +76,13 @@ async def test_nothing_is_left_of_a_deleted_source_and_others_keep_everything(ho
     waiting = await house.take_in(payload({"pods.csv": pods(DAY)}, named=["pods.csv", "never.csv"]))
     for source in (doomed, other):
         add_summary_row(house, source)
+        house.objects.write(summary_object(house, source, DAY), b"summary")
     house.execute("update api_sources set pending_delete = true where provider_id = :id", id=doomed)
 
     await run(house, tasks_pb2.DeletePendingSources())
 
     assert [info.key for info in house.objects.list() if str(doomed) in info.key] == []
-    assert len([key for key in house.parquet_keys() if str(other) in key]) == 2
+    assert len([key for key in house.parquet_keys() if str(other) in key]) == 3
     assert house.rows(select(PROVIDER.c.uuid)) == house.rows(select(SOURCES.c.provider_id)) == [(other,)]
     assert {row.provider_id for row in house.manifests()} == {other}
     assert house.tenant_rows(select(DAILY_SUMMARY.c.source_uuid)) == [(other,)]
@@ -106,6 +116,23 @@ async def test_deletion_waits_for_a_running_summary(house):
     with house.db.begin() as c:
         leases.release(c, summary_lease(provider_uuid, Month.of(DAY)), token=token)
     await house.work_until_no_task_waits()
+    assert house.parquet_keys() == set()
+
+
+async def test_what_a_run_publishes_while_its_source_is_deleted_goes_too(house, monkeypatch):
+    provider_uuid = house.add_source()
+    await house.take_in(payload({"pods.csv": pods(DAY)}))
+    house.execute("update api_sources set pending_delete = true")
+    late = summary_object(house, provider_uuid, DAY)
+    delete = removal.delete_source
+
+    def delete_and_publish(connection, uuid):
+        delete(connection, uuid)
+        house.objects.write(late, b"late")
+
+    monkeypatch.setattr(removal, "delete_source", delete_and_publish)
+    await run(house, tasks_pb2.DeleteSourceData(schema_name=house.schema, provider_uuid=str(provider_uuid)))
+
     assert house.parquet_keys() == set()
 
 
@@ -150,10 +177,11 @@ async def test_months_beyond_retention_go_and_the_first_kept_month_stays(house):
         day = month.last
         await house.take_in(payload({"pods.csv": pods(day)}, start=at(day), end=at(day, 23)))
         add_summary_row(house, provider_uuid, day)
+        house.objects.write(summary_object(house, provider_uuid, day), b"summary")
     before = len(house.parquet_keys())
 
     await run(house, tasks_pb2.RemoveExpiredData(simulate=True))
-    assert len(house.parquet_keys()) == before == 4
+    assert len(house.parquet_keys()) == before == 6
     assert len(house.manifests()) == 2
 
     await run(house, tasks_pb2.RemoveExpiredData())

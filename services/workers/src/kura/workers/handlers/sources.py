@@ -56,6 +56,7 @@ def _delete_source_data(place: SourcePlace, ctx: HandlerContext, stop: Stop) -> 
     with ctx.db.tenant(place.schema) as connection:
         removal.delete_source(connection, place.provider_uuid)
         ctx.assert_held(connection)
+    objects += delete_prefixes(ctx.tools.objects, list(place.prefixes()), stop)  # what a run published meanwhile
     log.info("source_data_deleted", objects=objects, rows=rows)
 
 

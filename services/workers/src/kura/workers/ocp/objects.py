@@ -15,6 +15,7 @@ from datetime import date
 from uuid import UUID
 
 from kura.core.days import Month
+from kura.store.tables.tenant import DAILY_SUMMARY
 from kura.workers.ocp.report_types import REPORT_TYPES
 
 _OWN_NAME = re.compile(r"/[a-z_]+\.\d{4}-\d\d-\d\d\.\d+\.k[0-9a-f]{12}_(?:daily_)?\d+\.parquet\Z")
@@ -54,6 +55,7 @@ class SourcePlace:
         """Everything that was ever stored for the source, also by Koku."""
         yield f"data/csv/{self.account}/OCP/source={self.provider_uuid}/"
         yield from self.parquet_prefixes()
+        yield f"data/parquet/daily/{self.account}/OCP/{DAILY_SUMMARY.name}/source={self.provider_uuid}/"
         yield f"{self.schema}/source={self.provider_uuid}/"
 
     def _partition(self, month: Month) -> str:
