@@ -177,6 +177,10 @@ def main(
 ) -> None:
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     first = start.replace(tzinfo=UTC) if start else today - timedelta(days=days + 1)
+    if (settings or prices) and first < today.replace(day=1):
+        raise typer.BadParameter(
+            "Settings and prices change this month alone: choose days of it.", param_hint="--start"
+        )
     failed = 0
     with running_kura(split=split) as kura:
         for scenario in scenarios:
