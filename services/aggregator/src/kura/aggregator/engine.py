@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -37,6 +37,7 @@ BATCH_ROWS = 65_536
 KEPT_ENGINES = 4
 KEPT_BYTES = 32 * MEBIBYTE
 """An engine that holds more at the end of a run is not kept."""
+KEPT_STATEMENTS = 500
 
 OF_A_STREAM = re.compile(r"Invalid Input Error: reading the stream registered as '\w+' failed: ")
 """How DuckDB begins to tell of an error that Arrow met while it read objects."""
@@ -126,8 +127,11 @@ def statement(name: str) -> Statement:
 class Engine:
     """The relations of one run in DuckDB. Not for several threads at once, except `interrupt` and `reader_beside`."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, parsed: dict[str, duckdb.Statement] | None = None
+    ) -> None:
         self._connection = connection
+        self._parsed = {} if parsed is None else parsed
         self._relations = 0
         self._interrupted = False
         self._shared: list[str] = []
@@ -221,9 +225,20 @@ class Engine:
         if self._interrupted:
             raise Cancelled
         try:
-            return self._connection.execute(text, dict(params)) if params else self._connection.execute(text)
+            found = self._statement(text)
+            return self._connection.execute(found, dict(params)) if params else self._connection.execute(found)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise translated(error) from error
+
+    def _statement(self, text: str) -> duckdb.Statement:
+        """The parsed text: runs of one kind have the same texts, and a small run takes long to parse them."""
+        found = self._parsed.get(text)
+        if found is None:
+            (found,) = self._connection.extract_statements(text)
+            if len(self._parsed) >= KEPT_STATEMENTS:
+                self._parsed.clear()
+            self._parsed[text] = found
+        return found
 
 
 class Engines:
@@ -242,7 +257,7 @@ class Engines:
         instance = self._taken() or _Instance.start(self._limits)
         try:
             with instance.connection.cursor() as connection:
-                engine = Engine(connection)
+                engine = Engine(connection, instance.parsed)
                 yield engine
                 engine.drop_shared()
                 is_small = _memory_in_use(connection) <= KEPT_BYTES
@@ -277,6 +292,7 @@ class _Instance:
 
     connection: duckdb.DuckDBPyConnection
     spill: tempfile.TemporaryDirectory[str]
+    parsed: dict[str, duckdb.Statement] = field(default_factory=dict)
 
     @classmethod
     def start(cls, limits: EngineLimits) -> _Instance:

@@ -168,7 +168,7 @@ def parts_of(rows: int, *, rows_each: int = PART_ROWS) -> list[Part]:
 
 
 def postgresql_rows(engine: Engine, *, cluster: Cluster, results: Results, part: Part = WHOLE) -> Relation:
-    """Summary rows as PostgreSQL takes them: all, computed while they are read, or a part, kept and shared.
+    """Summary rows as PostgreSQL takes them: all of few, or a part of many that another thread reads.
 
     In      summary rows with doubles; labels, mapped
     Out     the columns of reporting_ocpusagelineitem_daily_summary that this pipeline sets, in the types of binary COPY
@@ -190,7 +190,7 @@ def postgresql_rows(engine: Engine, *, cluster: Cluster, results: Results, part:
             }
         )
     )
-    make = engine.view if part == WHOLE else engine.compute_shared
+    make = engine.compute if part == WHOLE else engine.compute_shared
     return make(
         statement("postgresql_rows"),
         summary=results.summary_rows,

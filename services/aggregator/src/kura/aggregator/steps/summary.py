@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from kura.aggregator.engine import Relation, statement
+
+FEW_ROWS: Final = 20_000
+"""So few rows are kept: to plan a statement again for each reader takes longer than to compute them."""
 
 
 def summary_rows(*, pod_rows: Relation, unallocated_rows: Relation, storage_rows: Relation) -> Relation:
@@ -14,7 +19,10 @@ def summary_rows(*, pod_rows: Relation, unallocated_rows: Relation, storage_rows
     Errors  none
     Source  ocp-pipeline §3, §5–§7, decisions 22, 23, 28
     """
-    return pod_rows.engine.view(
+    engine = pod_rows.engine
+    rows = pod_rows.count() + unallocated_rows.count() + storage_rows.count()
+    make = engine.compute if rows < FEW_ROWS else engine.view
+    return make(
         statement("summary_rows"),
         pod_rows=pod_rows,
         unallocated_rows=unallocated_rows,
@@ -31,4 +39,6 @@ def stored_summary(summary_rows: Relation, constants: Relation) -> Relation:
     Errors  none
     Source  ocp-pipeline §9.3
     """
-    return summary_rows.engine.view(statement("stored_summary"), summary=summary_rows, constants=constants)
+    engine = summary_rows.engine
+    make = engine.compute if summary_rows.count() < FEW_ROWS else engine.view
+    return make(statement("stored_summary"), summary=summary_rows, constants=constants)
