@@ -114,10 +114,22 @@ async def test_other_content_types_are_answered_415_without_a_body(
         {"content": b"archive"},
         {"content": b"archive", "headers": {"content-type": PAYLOAD_TYPE}},
         {"json": {"test": "no"}},
+        {"data": {"test": "no"}},
+        {"content": b"&a=1" * 10_000, "headers": {"content-type": "application/x-www-form-urlencoded"}},
         {"content": b"{", "headers": {"content-type": "application/json"}},
         {"content": b"[" * 100_000, "headers": {"content-type": "application/json"}},
     ],
-    ids=["other field", "a value", "no form", "the bare archive", "JSON", "broken JSON", "a JSON bomb"],
+    ids=[
+        "other field",
+        "a value",
+        "no form",
+        "the bare archive",
+        "JSON",
+        "another form",
+        "a large form",
+        "broken JSON",
+        "a JSON bomb",
+    ],
 )
 async def test_a_request_without_the_field_is_answered_400(
     http: httpx.AsyncClient, stored: Stored, request_body: dict[str, Any]
@@ -159,8 +171,9 @@ async def test_an_empty_file_is_answered_400(http: httpx.AsyncClient, stored: St
         {"files": payload(content_type="text/plain"), "data": {"test": "test"}},
         {"data": {"test": "test"}, "files": {"other": b""}},
         {"json": {"test": "test"}},
+        {"data": {"test": "test"}},
     ],
-    ids=["with a file", "with a wrong file", "alone", "JSON"],
+    ids=["with a file", "with a wrong file", "alone", "JSON", "a form without files"],
 )
 async def test_a_test_request_is_answered_200_and_stores_nothing(
     http: httpx.AsyncClient, stored: Stored, request_body: dict[str, Any]

@@ -11,11 +11,12 @@ import hashlib
 import json
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
+from urllib.parse import parse_qs
 
 from starlette.types import Receive
 
@@ -25,7 +26,8 @@ from kura.store.objects import ObjectStore, ObjectWriter
 
 SERVICE = "hccm"
 WRITE_BYTES = 256 * 1024  # one write to the store; large enough that a thread switch per write costs nothing
-LONGEST_TEST_BODY = 64 * 1024  # a JSON test request is a few bytes
+LONGEST_TEST_BODY = 64 * 1024  # a test request is a few bytes
+MOST_TEST_FIELDS = 100
 FORM_OVERHEAD_BYTES = 2 * 2**20  # boundaries, headers, `metadata` and other small fields beside the file
 
 
@@ -94,8 +96,9 @@ async def receive_upload(
         raise too_large(limits, found=content_length, what="request")
 
     body = read_body(receive, limits)
-    if (content_type or "").partition(";")[0].strip().lower() == "application/json":
-        if await is_json_test(body):
+    is_test = TEST_BODIES.get((content_type or "").partition(";")[0].strip().lower())
+    if is_test is not None:
+        if is_test(await whole_text(body)):
             return None
         raise FileFieldMissing
     if not (content_type or "").strip().lower().startswith("multipart/form-data"):
@@ -138,17 +141,36 @@ async def read_body(receive: Receive, limits: Limits) -> AsyncIterator[bytes]:
             return
 
 
-async def is_json_test(body: AsyncIterator[bytes]) -> bool:
-    """Whether a JSON body is the object {"test": "test"}."""
+async def whole_text(body: AsyncIterator[bytes]) -> bytes:
+    """A small body as it is; nothing of one that is too large for a test request."""
     text = bytearray()
     async for chunk in body:
         if len(text) + len(chunk) > LONGEST_TEST_BODY:
-            return False
+            return b""
         text += chunk
+    return bytes(text)
+
+
+def is_json_test(text: bytes) -> bool:
+    """Whether a JSON body is the object {"test": "test"}."""
     with suppress(ValueError, RecursionError):
-        found = json.loads(bytes(text))
+        found = json.loads(text)
         return isinstance(found, dict) and found.get("test") == "test"
     return False
+
+
+def is_form_test(text: bytes) -> bool:
+    """Whether a form without files has the field test=test."""
+    with suppress(ValueError):
+        return parse_qs(text, max_num_fields=MOST_TEST_FIELDS).get(b"test", [b""])[0] == b"test"
+    return False
+
+
+TEST_BODIES: Mapping[str, Callable[[bytes], bool]] = {
+    "application/json": is_json_test,
+    "application/x-www-form-urlencoded": is_form_test,
+}
+"""Bodies that can hold no file, and what makes them a test request (ocp-payload §1.1)."""
 
 
 def too_large(limits: Limits, *, found: int, what: str, at_least: bool = False) -> PayloadTooLarge:
