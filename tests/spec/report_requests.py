@@ -170,7 +170,7 @@ def direction(dice: random.Random) -> str:
 
 def further(dice: random.Random) -> Pairs:
     if dice.random() < 0.3:
-        yield "currency", dice.choice(("EUR", "eur", "GBP", "USD", "CHF"))
+        yield "currency", dice.choice(("EUR", "eur", "GBP", "USD", "CHF", "JPY", "SEK"))
     if dice.random() < 0.3:
         yield "limit", dice.choice(("0", "1", "3", "50"))
     if dice.random() < 0.2:

@@ -32,6 +32,7 @@ CLUSTERS = {
     "cl-c": (UUID("cccccccc-0000-4000-8000-000000000003"), "gamma"),
 }
 CURRENCIES = {"cl-a": "USD", "cl-b": "EUR", "cl-c": "USD"}
+MODEL_CURRENCIES = {"cl-a": "EUR", "cl-c": "GBP"}
 NODES = {"cl-a": {"n1": 4, "n2": 6}, "cl-b": {"m1": 2, "n1": 8}, "cl-c": {"c1": 16}}
 GROUPS = {"kube-system": "Platform", "openshift-dns": "Platform", "batch": "Apps"}
 PROJECTS = ("web", "db", "batch", "kube-system", "openshift-dns", "other-things", "kube-system")
@@ -47,12 +48,14 @@ LABELS = (
     {"app": "ü [a&b] 'c' \"d\\", "env": ""},
     {},
 )
-RATES = {"USD": {"USD": 1, "EUR": 0.9}, "EUR": {"EUR": 1, "USD": 1.2, "CHF": 0.97}}
+RATES = {"USD": {"USD": 1, "EUR": 0.9}, "EUR": {"EUR": 1, "USD": 1.2, "CHF": 0.97}, "GBP": {"SEK": 13}}
 STATIC = {
     ("2024-03", "USD", "CHF"): "0.7",
     ("2024-05", "EUR", "CHF"): "0.95",
     ("2024-06", "USD", "CHF"): "0.875",
     ("2024-06", "CHF", "USD"): "3",
+    ("2024-05", "GBP", "JPY"): "150",
+    ("2024-06", "GBP", "JPY"): "160",
 }
 """Rates set by hand, by month, base and target."""
 DISTRIBUTED = ("platform_distributed", "worker_distributed", "unattributed_network", "unattributed_storage")
@@ -212,15 +215,17 @@ def load(connection: Connection) -> None:
 
 
 def add_settings(connection: Connection) -> None:
-    """Keys, a cost group, currencies, a cost model in euros, and one cluster on AWS.
+    """Keys, a cost group, currencies, cost models in euros and pounds, and one cluster on AWS.
 
-    GBP has no rates; of CHF some are set by hand.
+    Nothing leads to GBP; to CHF some rates are set by hand. Only a cost model, no bill, can be shown in JPY or SEK.
     """
     names = ("app", "env", "disk", "node", "odd/key.x-1", "usage")
     keys = [{"key": key, "provider_type": "OCP"} for key in names]
     connection.execute(insert(ENABLED_TAG_KEYS), keys)
     connection.execute(insert(COST_CATEGORY).values(name="Apps", source_type="OCP", system_default=False, label=[]))
-    connection.execute(insert(ENABLED_CURRENCY), [{"currency_code": code} for code in ("EUR", "GBP", "CHF")])
+    connection.execute(
+        insert(ENABLED_CURRENCY), [{"currency_code": code} for code in ("EUR", "GBP", "CHF", "JPY", "SEK")]
+    )
     own = [
         {
             "effective_date": date.fromisoformat(f"{month}-01"),
@@ -235,9 +240,12 @@ def add_settings(connection: Connection) -> None:
     connection.execute(insert(MONTHLY_EXCHANGE_RATE), [*own, fetched])
     connection.execute(delete(EXCHANGE_RATE_DICTIONARY))
     connection.execute(insert(EXCHANGE_RATE_DICTIONARY).values(currency_exchange_dictionary=RATES))
-    model = insert(COST_MODEL).values(name="euros", source_type="OCP", currency="EUR").returning(COST_MODEL.c.uuid)
-    linked = {"provider_uuid": CLUSTERS["cl-a"][0], "cost_model_id": connection.execute(model).scalar_one()}
-    connection.execute(insert(COST_MODEL_MAP).values(linked))
+    for cluster, currency in MODEL_CURRENCIES.items():
+        model = (
+            insert(COST_MODEL).values(name=cluster, source_type="OCP", currency=currency).returning(COST_MODEL.c.uuid)
+        )
+        linked = {"provider_uuid": CLUSTERS[cluster][0], "cost_model_id": connection.execute(model).scalar_one()}
+        connection.execute(insert(COST_MODEL_MAP).values(linked))
     source = CLUSTERS["cl-c"][0]
     mapping = insert(PROVIDER_INFRASTRUCTURE_MAP).values(infrastructure_type="AWS", infrastructure_provider_id=source)
     number = connection.execute(mapping.returning(PROVIDER_INFRASTRUCTURE_MAP.c.id)).scalar_one()
@@ -256,9 +264,9 @@ def read(connection: Connection) -> Data:
         tables=tables,
         today=TODAY,
         cost_groups={row.id: row.name for row in groups},
-        model_currencies={str(CLUSTERS["cl-a"][0]): "EUR"},
+        model_currencies={str(CLUSTERS[cluster][0]): currency for cluster, currency in MODEL_CURRENCIES.items()},
         rates=RATES,
-        enabled=frozenset({"USD", "EUR", "GBP", "CHF"}),
+        enabled=frozenset({"USD", "EUR", "GBP", "CHF", "JPY", "SEK"}),
         static=STATIC,
         clouds={str(CLUSTERS["cl-c"][0]): "aws"},
     )

@@ -222,7 +222,7 @@ def _distributed_lines(connection: Connection, plan: Plan) -> list[Line]:
 
 def _bill_currency(plan: Plan, lines: Rows) -> Column:
     """Currency of the cost row that a line explains; it is asked for only where it makes a difference."""
-    if not plan.rates.convert_bills:
+    if not plan.rates.of_bills:
         return literal(None, Text)
     line, daily = lines.c, tenant_table(DAILY).alias("explained")
     same = [

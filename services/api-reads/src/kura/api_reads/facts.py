@@ -164,15 +164,20 @@ def rates_to(currency: str, facts: Facts, scope: Scope) -> Rates:
         rate = targets.get(currency) if isinstance(targets, Mapping) else None
         if rate is not None and base != currency and base in facts.currencies:
             factors[base] = Decimal(str(rate))
+    static = {
+        (found.month, found.base): found.rate
+        for found in facts.static_rates
+        if found.target == currency and scope.previous().start <= found.month.last and found.month.first <= scope.end
+    }
     return Rates(
         by_bill_currency=factors,
         by_source={source: factors[base] for source, base in facts.source_currencies.items() if base in factors},
         source_currencies=facts.source_currencies,
-        static={
-            (found.month, found.base): found.rate
-            for found in facts.static_rates
-            if found.target == currency
-            and scope.previous().start <= found.month.last
-            and found.month.first <= scope.end
+        static_by_bill_currency=static,
+        static_by_source={
+            (month, source): rate
+            for (month, base), rate in static.items()
+            for source, stored in facts.source_currencies.items()
+            if stored == base
         },
     )

@@ -106,8 +106,9 @@ class Formulas:
     def _factor(self, money: Money | None) -> Column | None:
         """The exchange factor of a cell; None when it is 1 for all of them."""
         c = self.cells.c
-        if money is Money.BILL and self.rates.convert_bills:
-            return self._looked_up_factor(self.rates.static, self.rates.by_bill_currency, c.raw_currency)
+        if money is Money.BILL and self.rates.of_bills:
+            static = self.rates.static_by_bill_currency
+            return self._looked_up_factor(static, self.rates.by_bill_currency, c.raw_currency)
         if money is Money.COST_MODEL and self.rates.convert_models:
             source = sql_cast(c.source_uuid, Text)
             return self._looked_up_factor(self.rates.static_by_source, self.rates.by_source, source)

@@ -30,34 +30,30 @@ class Rates:
     by_bill_currency: Mapping[str, Decimal] = field(default_factory=dict)
     by_source: Mapping[str, Decimal] = field(default_factory=dict)
     source_currencies: Mapping[str, str] = field(default_factory=dict)
-    static: Mapping[tuple[Month, str], Decimal] = field(default_factory=dict)
-    """By month and currency of the bill or the cost model."""
+    static_by_bill_currency: Mapping[tuple[Month, str], Decimal] = field(default_factory=dict)
+    static_by_source: Mapping[tuple[Month, str], Decimal] = field(default_factory=dict)
 
     @property
-    def convert_bills(self) -> bool:
-        return bool(self.by_bill_currency or self.static)
+    def of_bills(self) -> frozenset[str]:
+        """Currencies of bills whose amounts are converted."""
+        return frozenset(self.by_bill_currency) | {currency for _, currency in self.static_by_bill_currency}
 
     @property
     def convert_models(self) -> bool:
         return bool(self.by_source or self.static_by_source)
 
-    @property
-    def static_by_source(self) -> Mapping[tuple[Month, str], Decimal]:
-        return {
-            (month, source): rate
-            for (month, currency), rate in self.static.items()
-            for source, stored in self.source_currencies.items()
-            if stored == currency
-        }
+    def without_bills(self) -> Rates:
+        """The same where no bill is in a currency that would be converted."""
+        return replace(self, by_bill_currency={}, static_by_bill_currency={})
 
     def of_bill(self, currency: str | None, day: date) -> Decimal:
         """The factor of a bill's amounts on a day."""
-        rate = self.static.get((Month.of(day), currency or ""))
+        rate = self.static_by_bill_currency.get((Month.of(day), currency or ""))
         return rate if rate is not None else self.by_bill_currency.get(currency or "", ONE)
 
     def of_source(self, source: str, day: date) -> Decimal:
         """The factor of what a source's cost model makes of a day."""
-        rate = self.static.get((Month.of(day), self.source_currencies.get(source, "")))
+        rate = self.static_by_source.get((Month.of(day), source))
         return rate if rate is not None else self.by_source.get(source, ONE)
 
 
@@ -136,10 +132,14 @@ class Plan:
 
         Then there are many rows, an index finds those of a group, and everything adds up.
         """
+        return self.may_rank_apart and not self.rates.of_bills
+
+    @property
+    def may_rank_apart(self) -> bool:
+        """The same, if no bill has to be converted: small tables do not tell the currencies of bills apart."""
         return (
             self.table == DAILY
             and any(key in INDEXED_KEYS and key not in self.folded_keys for key in self.groups)
-            and not self.rates.convert_bills
             and all(isinstance(formula, Sum | Plus | Same | Zero) for formula in self.report.measures.values())
         )
 

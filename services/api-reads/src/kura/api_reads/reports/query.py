@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     and_,
     case,
+    exists,
     false,
     func,
     literal,
@@ -55,7 +56,7 @@ from kura.api_reads.reports.measures import (
 )
 from kura.api_reads.reports.parameters import TAG
 from kura.api_reads.reports.plan import Part, Plan, Ranking
-from kura.store.tables.tenant import COST_CATEGORY
+from kura.store.tables.tenant import COST_CATEGORY, COST_SUMMARY_BY_PROJECT
 
 Column = ColumnElement[Any]
 Statement = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
@@ -170,7 +171,11 @@ def _cells(
 
 
 def _cell_keys(plan: Plan, table: Table, names: Sequence[str], *, by_bucket: bool, by_row: bool) -> dict[str, Column]:
-    keys: dict[str, Column] = {"bucket": bucket_of(plan, table)} if by_bucket else {}
+    keys: dict[str, Column] = {}
+    if by_bucket:
+        keys["bucket"] = bucket_of(plan, table)
+    elif plan.rates.static_by_source:
+        keys["bucket"] = sql_cast(func.date_trunc("month", table.c.usage_start), Date)
     keys |= {f"g{place}": group_column(key, plan, table) for place, key in enumerate(plan.groups)}
     if by_row:
         keys |= {f"s_{key}": group_column(key, plan, table) for key in plan.split_by if key not in plan.groups}
@@ -252,7 +257,7 @@ def ranks_statement(plan: Plan, ranking: Ranking) -> Statement:
     Columns: rank, how many groups there are, the ranked keys. Without groups there is no row.
     """
     measures = _needed(plan.report.measures, ranking.by)
-    names = ["source_uuid"] if plan.rates.by_source else []
+    names = ["source_uuid"] if plan.rates.convert_models else []
     if any(isinstance(formula, Sum) and formula.rate_type for formula in measures.values()):
         names.append("cost_model_rate_type")
     cells = _cells(plan, measures, plan.ranked_parts, names=names, by_bucket=False, by_row=False)
@@ -269,6 +274,17 @@ def rest_statement(plan: Plan, kept: Sequence[tuple[str, ...]]) -> Statement:
     columns = [lines.c[name] for name in names]
     places = select(*columns).where(not_(_among(plan, lines, kept))).group_by(*columns).subquery("places")
     return select(*Formulas(plan, {}, places).places())
+
+
+def bills_statement(plan: Plan) -> Statement:
+    """Whether any bill of the range, or of the window it is compared with, is in a currency that is converted."""
+    costs = COST_SUMMARY_BY_PROJECT.c
+    return select(
+        exists().where(
+            costs.usage_start.between(plan.scope.previous().start, plan.scope.end),
+            costs.raw_currency.in_(sorted(plan.rates.of_bills)),
+        )
+    )
 
 
 def kept_statement(plan: Plan, groups: Sequence[tuple[str, ...]]) -> Statement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -25,6 +25,7 @@ from kura.api_reads.reports.rows import (
     Rows,
     add_delta,
     by_date,
+    has_bills,
     positions_on,
     read_previous,
     read_rows,
@@ -87,7 +88,10 @@ def planned(
     facts = read_facts(connection, tag_keys=tag_keys_named(query), session=rules.session)
     parameters = read_parameters(query, report, known_of(facts, rules, today))
     rates = rates_to(parameters.currency, facts, parameters.scope)
-    return parameters, planning.make_plan(parameters, limits, rates, facts.stored)
+    plan = planning.make_plan(parameters, limits, rates, facts.stored)
+    if plan.ranking is not None and plan.may_rank_apart and rates.of_bills and not has_bills(connection, plan):
+        plan = replace(plan, rates=rates.without_bills())
+    return parameters, plan
 
 
 def answer_report(

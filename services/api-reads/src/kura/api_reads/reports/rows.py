@@ -21,6 +21,7 @@ from kura.api_reads.reports.query import (
     OTHERS,
     TOTAL,
     Statement,
+    bills_statement,
     computed,
     kept_statement,
     ranks_statement,
@@ -92,6 +93,11 @@ def read_rows(connection: Connection, plan: Plan) -> Rows:
     if plan.ranking is not None:
         _complete(read, plan.ranking)
     return read
+
+
+def has_bills(connection: Connection, plan: Plan) -> bool:
+    """Whether a report is about bills that have to be converted."""
+    return bool(connection.scalar(bills_statement(plan)))
 
 
 def read_previous(connection: Connection, current: Rows) -> Rows:
