@@ -64,11 +64,11 @@ def ui_costs(engine: Engine, rows: Relation) -> UiRows:
 
     In      cost rows, complete for their days
     Out     per UI table, its rows that have a type of cost
-    Rule    as PostgreSQL would fill them from the daily summary
+    Rule    as PostgreSQL would fill them from the daily summary; rows that no UI table keeps apart are added up first
     Errors  none
     Source  ocp-pipeline §10.1, §10.2
     """
-    return ui_rows_of(engine, engine.view(statement("costs/daily_costs"), cost_rows=rows))
+    return ui_rows_of(engine, engine.compute(statement("costs/daily_costs"), cost_rows=rows))
 
 
 def explained_costs(
