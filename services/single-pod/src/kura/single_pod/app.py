@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from kura.core.service import Running, configure
 from kura.core.telemetry import get_logger
@@ -28,6 +29,9 @@ from kura.single_pod.keepers import Keeper
 from kura.single_pod.problems import CommandError
 
 log = get_logger(__name__)
+
+COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
+"""Statements, rows and answers are many small objects without cycles; looking for cycles holds all threads up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,7 @@ class DatabaseUrls:
 def run_up(options: UpOptions, environ: Mapping[str, str]) -> None:
     """Run until SIGTERM or Ctrl-C."""
     signal.signal(signal.SIGTERM, exit_on_signal)
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
     began = time.monotonic()
     with locked(options.data_dir):
         settings = settings_of(options, environ)
