@@ -1,5 +1,6 @@
 """Enabling currencies and setting exchange rates: write-api §8.6."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -424,3 +425,27 @@ async def test_an_organisation_without_a_source_can_prepare_its_currencies(http:
     await enable(http, "EUR")
     await create(http)
     assert (await http.delete(f"{ENABLED}EUR/")).status_code == 204
+
+
+# ------------------------------------------------------------------------------------------------------------- at once
+
+
+async def test_of_two_overlapping_rates_at_once_one_is_set(http: httpx.AsyncClient, database: Database, source: str):
+    answers = await asyncio.gather(*(http.post(RATES, json=rate()) for _ in range(4)))
+
+    assert sorted(answer.status_code for answer in answers) == [201, 400, 400, 400]
+    assert len(static_rates(database)) == 1
+
+
+async def test_a_currency_is_not_disabled_while_a_cost_model_begins_to_need_it(http: httpx.AsyncClient, source: str):
+    model = {"name": "m", "description": "", "source_type": "OCP", "source_uuids": [], "currency": "EUR"}
+    for _ in range(3):
+        await enable(http, "EUR")
+        disabled, made = await asyncio.gather(
+            http.delete(f"{ENABLED}EUR/"), http.post(f"{API}/cost-models/", json=model)
+        )
+        assert (disabled.status_code, made.status_code) in ((204, 400), (400, 201))
+        if made.status_code == 201:
+            await http.delete(f"{API}/cost-models/{made.json()['uuid']}/")
+            for price_list in made.json()["price_lists"]:
+                await http.delete(f"{API}/price-lists/{price_list['uuid']}/")
