@@ -40,10 +40,10 @@ def with_members(*members: Member) -> bytes:
     return payload_bytes(manifest=manifest(), files={"pods.csv": GOOD}, members=members)
 
 
-def raw_tar(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
+def raw_tar(*entries: tuple[tarfile.TarInfo, bytes], tar_format: int = tarfile.DEFAULT_FORMAT) -> bytes:
     """An archive of entries that no packing program would make."""
     text = io.BytesIO()
-    with tarfile.open(fileobj=text, mode="w") as tar:
+    with tarfile.open(fileobj=text, mode="w", format=tar_format) as tar:
         for entry, content in entries:
             tar.addfile(entry, io.BytesIO(content))
     return gzip.compress(text.getvalue())
@@ -105,6 +105,25 @@ ARCHIVES = {
     ),
     "a size that cannot be": (huge_size(), "not_an_archive"),
     "a negative size": (raw_tar_cut(entry("pods.csv", size=-1), b"x"), "not_an_archive"),
+    "a long name that leads outside": (
+        raw_tar((entry("x", size=1, pax_headers={"path": "../../etc/cron.d/x"}), b"x"), tar_format=tarfile.PAX_FORMAT),
+        "hostile_archive",
+    ),
+    "a manifest that is a link": (
+        payload_bytes(manifest=None, members=[Member(name="manifest.json", type=tarfile.SYMTYPE, linkname="m")]),
+        "no_manifest",
+    ),
+    "a manifest that is a directory": (
+        payload_bytes(manifest=None, members=[Member(name="manifest.json", type=tarfile.DIRTYPE)]),
+        "no_manifest",
+    ),
+    "a manifest beside the root": (
+        payload_bytes(manifest=None, members=[Member(name="./manifest.json", content=json.dumps(manifest()).encode())]),
+        "no_manifest",
+    ),
+    "two manifests": (with_members(Member(name="manifest.json", content=b"{}")), "hostile_archive"),
+    "a manifest of eleven megabytes": (payload_bytes(manifest=b"{}" + b" " * 11 * MIB), "invalid_manifest"),
+    "junk behind the archive": (with_members() + b"JUNK", "not_an_archive"),
     "gzip in gzip": (gzip.compress(with_members()), "not_an_archive"),
     "an archive in the archive": (
         payload_bytes(manifest=None, files={"payload.tar.gz": with_members()}),
@@ -210,6 +229,10 @@ def huge(value: float, rows: int) -> bytes:
 
 
 REFUSED_FILES = {
+    "the header twice": (HEADER + GOOD, "line 2, column report_period_start"),
+    "semicolons": (GOOD.replace(b",", b";"), "no column interval_start"),
+    "half a surrogate pair": (GOOD.replace(b"shop", b"\xed\xa0\x80op", 1), "not UTF-8"),
+    "a million short rows": (HEADER + b"x\n" * 1_000_000, "line 2, column report_period_start"),
     "values of a day that no table holds": (huge(1e18, 101), "pod_usage_cpu_core_seconds add up to more"),
     "the same below zero": (huge(-1e18, 101), "pod_usage_cpu_core_seconds add up to more"),
     "100,000 columns": (wide(100_000), "more than 1000 columns"),
@@ -235,6 +258,9 @@ DROPPED_ROWS = {
 }
 
 TAKEN_FILES = {
+    "lines that end in CR": GOOD.replace(b"\n", b"\r"),
+    "an interval that ends before it begins": cell("2020-01-01 00:00:00 +0000 UTC", b"interval_end"),
+    "labels of quotes, backslashes and escapes": cell('"label_a""b:\\""\\u0000|label_%s:{}"', b"pod_labels"),
     "-1": cell("-1"),
     "1e-400": cell("1e-400"),
     "words for a number": cell("'; drop table x; --"),
