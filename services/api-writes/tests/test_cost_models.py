@@ -398,28 +398,28 @@ async def test_thousands_of_problems_are_counted(http: httpx.AsyncClient) -> Non
 
 
 @pytest.mark.parametrize(
-    ("body", "status"),
+    "body",
     [
-        (b"{" * 10_000, 400),
-        (b'{"name":' + b"[" * 10_000 + b"]" * 10_000 + b"}", 400),
-        (b'{"name": NaN}', 400),
-        (b'{"name": "a", "name": "b"}', 400),
-        (b'{"rates": [{"x": 1, "x": 2}]}', 400),
-        (b'{"name": "\xff"}', 400),
-        (b'{"name": "\\ud800"}', 400),
-        (b"[]", 400),
-        (b"", 400),
-        (b'{"markup": {"value": 1' + b"0" * 5000 + b"}}", 400),
-        (b'{"markup": {"value": 1e999999999, "unit": "percent"}}', 400),
-        (b'{"markup": {"value": 0e-999999999, "unit": "percent"}}', 400),
-        (b'"' + b"x" * 10_000_000 + b'"', 413),
+        b"{" * 10_000,
+        b'{"name":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+        b'{"name": NaN}',
+        b'{"name": "a", "name": "b"}',
+        b'{"rates": [{"x": 1, "x": 2}]}',
+        b'{"name": "\xff"}',
+        b'{"name": "\\ud800"}',
+        b"[]",
+        b"",
+        b'{"markup": {"value": 1' + b"0" * 5000 + b"}}",
+        b'{"markup": {"value": 1e999999999, "unit": "percent"}}',
+        b'{"markup": {"value": 0e-999999999, "unit": "percent"}}',
+        b'"' + b"x" * 10_000_000 + b'"',
     ],
 )
-async def test_hostile_bodies_are_refused_quickly(http: httpx.AsyncClient, body: bytes, status: int) -> None:
+async def test_hostile_bodies_are_refused_quickly(http: httpx.AsyncClient, body: bytes) -> None:
     await create(http)  # the tenant
     began = datetime.now(UTC)
     answer = await http.post(MODELS, content=body)
-    assert answer.status_code == status
+    assert answer.status_code == 400
     assert (datetime.now(UTC) - began).total_seconds() < 1.0
 
 

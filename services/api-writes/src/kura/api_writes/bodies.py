@@ -12,10 +12,16 @@ from typing import Any, Final
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
-from kura.core.errors import BadRequest, Deadline, PayloadTooLarge
+from kura.core.errors import BadRequest, Deadline
 
 LARGEST_BODY: Final = 2**20  # a price list with every rate it may hold is far below
 BODY_SECONDS: Final = 30.0
+
+
+class BodyTooLarge(BadRequest):
+    """The body is larger than any honest one: 400, as for everything else that is wrong with a body of JSON."""
+
+    code = "body_too_large"
 
 
 class BodyTimeout(Deadline):
@@ -25,7 +31,7 @@ class BodyTimeout(Deadline):
 
 
 async def json_body(request: Request) -> Any:
-    """The decoded body. BadRequest when it is not JSON, PayloadTooLarge when it is larger than any honest one."""
+    """The decoded body. BadRequest when it is not JSON or larger than any honest one."""
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and len(announced) < 20 and int(announced) > LARGEST_BODY:
         raise _too_large()
@@ -83,5 +89,5 @@ def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _too_large() -> PayloadTooLarge:
-    return PayloadTooLarge(f"The body is larger than {LARGEST_BODY} bytes.")
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {LARGEST_BODY // 2**20} MiB.")
