@@ -75,7 +75,7 @@ def test_a_day_becomes_rows_of_pods_of_unallocated_capacity_and_of_storage(clust
     assert web["source_uuid"] == cluster.provider_uuid
     assert web["report_period_id"] == cluster.report_period_id
     assert len({row["uuid"] for row in rows}) == len(rows)
-    assert all(row["uuid"].version == 4 for row in rows)
+    assert all(row["uuid"].version == 7 for row in rows)
 
 
 def test_what_is_used_and_what_is_unallocated_is_the_capacity(cluster: Cluster):
