@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import orjson
+from grpc import StatusCode
 from starlette.requests import ClientDisconnect, Request
 
 from kura.core.errors import BadRequest, Deadline
@@ -21,7 +22,7 @@ BODY_SECONDS: Final = 30.0
 class BodyTooLarge(BadRequest):
     """The body is larger than any honest one: 400, as for everything else that is wrong with a body of JSON."""
 
-    code = "body_too_large"
+    code, grpc = "body_too_large", StatusCode.RESOURCE_EXHAUSTED
 
 
 class BodyTimeout(Deadline):
