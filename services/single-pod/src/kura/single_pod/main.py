@@ -659,7 +659,7 @@ def rate_list(url: UrlOption = None, data_dir: DataDirOption = None, as_json: Js
     if as_json:
         print_json(rates)
     elif not rates:
-        say("No rates are set. Set one: `kura currency rate set EUR USD 1.1 --from 2026-01 --until 2026-12`.")
+        say("No rates are set. Set one: `kura currency rate set EUR USD 1.1 --from 2027-01 --until 2027-12`.")
     else:
         out().print(list_table(rate_rows(rates), RATE_COLUMNS))
 
@@ -679,7 +679,7 @@ def rate_set(
 
     Months that have passed keep their rate. To end a rate early, set it again with an earlier --until.
 
-    Example: `kura currency rate set EUR USD 1.1 --from 2026-01 --until 2026-12`
+    Example: `kura currency rate set EUR USD 1.1 --from 2027-01 --until 2027-12`
     """
     from kura.core.days import today
     from kura.single_pod.currencies import Wanted, month_of, reach_of, set_rate
